@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from colxtr import kernels, search
+from colxtr import kernels
 from colxtr.build import IndexBuilder, Item
 from colxtr.codec import Codec, check_dim, check_embeddings, check_n_bits
 from colxtr.documents import Document, as_document
@@ -29,7 +29,15 @@ from colxtr.errors import (
 from colxtr.hits import Explanation, Hit, TokenMatch
 from colxtr.info import IndexInfo, measure
 from colxtr.progress import progress_bar
-from colxtr.search import SearchSettings
+from colxtr.search import (
+    Collection,
+    Ranking,
+    SearchOptions,
+    SearchSettings,
+    TokenEvidence,
+    gather_evidence,
+    rank,
+)
 from colxtr.storage.documents import DocumentStore
 from colxtr.storage.files import check_blocks, named_errors
 from colxtr.storage.lock import WriteLock
@@ -402,22 +410,22 @@ class Index:
         queries: Iterable[str],
         k: int = 10,
         *,
-        method: str = "colxtr",
-        n_probe: int | None = None,
-        k_prime: int | None = None,
-        rerank: int | None = None,
-        n_candidates: int | None = None,
         load_text: bool = True,
         threads: int | None = None,
         progress: bool = False,
+        **options: Unpack[SearchOptions],
     ) -> list[list[Hit]]:
-        """Hits for several questions, in their order; the parameters are those of `search`.
+        """Hits for several questions, in their order, whatever the number of threads.
 
         Args:
+            queries: The questions.
+            k: As `search` has it, and so have `load_text` and `options`.
+            load_text: See `search`.
             threads: Questions searched at the same time; None for all processors.
             progress: Show progress bars.
-        """  # noqa: D417 - the rest stands at `search`
-        settings = SearchSettings(method, n_probe, k_prime, rerank, n_candidates)
+            **options: `method`, `n_probe`, `k_prime`, `rerank`, `n_candidates`.
+        """
+        settings = SearchSettings(**options)
         encoded = self.encoder.encode_queries(queries, progress=progress)
         with (
             progress_bar("Searching", len(encoded), "queries", enabled=progress) as advance,
@@ -434,31 +442,14 @@ class Index:
         query_embeddings: NDArray[np.floating],
         k: int = 10,
         *,
-        method: str = "colxtr",
-        n_probe: int | None = None,
-        k_prime: int | None = None,
-        rerank: int | None = None,
-        n_candidates: int | None = None,
         load_text: bool = True,
+        **options: Unpack[SearchOptions],
     ) -> list[Hit]:
-        """The k best documents for a query given as token embeddings, (n_tokens, dim).
-
-        The other parameters are those of `search`.
-        """
-        settings = SearchSettings(method, n_probe, k_prime, rerank, n_candidates)
+        """As `search`, for a query given as token embeddings, (n_tokens, dim)."""
+        settings = SearchSettings(**options)
         return self._search(query_embeddings, k, settings, load_text)
 
-    def explain(
-        self,
-        query: str,
-        doc_id: str,
-        *,
-        method: str = "colxtr",
-        n_probe: int | None = None,
-        k_prime: int | None = None,
-        rerank: int | None = None,
-        n_candidates: int | None = None,
-    ) -> Explanation:
+    def explain(self, query: str, doc_id: str, **options: Unpack[SearchOptions]) -> Explanation:
         """Why a document has the score that `search` with the same parameters gives it.
 
         With methods that re-rank, the document is taken to be among those that are.
@@ -466,7 +457,7 @@ class Index:
         Raises:
             InputError: The id is not in the index, or the query or the document has no token.
         """
-        settings = SearchSettings(method, n_probe, k_prime, rerank, n_candidates)
+        settings = SearchSettings(**options)
         (embeddings,) = self.encoder.encode_queries([query])
         return self._explain(
             embeddings, doc_id, settings, [token.text for token in self.encoder.query_tokens(query)]
@@ -476,15 +467,10 @@ class Index:
         self,
         query_embeddings: NDArray[np.floating],
         doc_id: str,
-        *,
-        method: str = "colxtr",
-        n_probe: int | None = None,
-        k_prime: int | None = None,
-        rerank: int | None = None,
-        n_candidates: int | None = None,
+        **options: Unpack[SearchOptions],
     ) -> Explanation:
         """The same for a query given as token embeddings, (n_tokens, dim)."""
-        settings = SearchSettings(method, n_probe, k_prime, rerank, n_candidates)
+        settings = SearchSettings(**options)
         return self._explain(query_embeddings, doc_id, settings, None)
 
     def _search(
@@ -497,10 +483,10 @@ class Index:
         collection = self._collection()
         if collection is None or not len(checked):
             return []
-        ranking = search.search(collection, checked, settings, k)
+        ranking = rank(collection, checked, settings, k)
         return self._hits(ranking, load_text)
 
-    def _hits(self, ranking: search.Ranking, load_text: bool) -> list[Hit]:
+    def _hits(self, ranking: Ranking, load_text: bool) -> list[Hit]:
         found: dict[int, Document] = {}
         for segment in self._segments:
             first = segment.first_ordinal
@@ -543,7 +529,7 @@ class Index:
             raise InputError(f"the document {doc_id!r} has no token: nothing to explain")
         if not len(checked):
             raise InputError("the query has no token: nothing to explain")
-        score, evidence = search.explain(
+        score, evidence = gather_evidence(
             collection, checked, settings, segment.first_ordinal + ordinal
         )
         source = None
@@ -551,9 +537,7 @@ class Index:
             document = segment.documents.documents([ordinal])[ordinal]
             source = _TokenSource(self.encoder, document, windows=self._manifest.settings.windows)
         names = query_tokens or [""] * len(evidence)
-        matches = (
-            _match(name, each, source) for name, each in zip(names, evidence, strict=True)
-        )
+        matches = (_match(name, each, source) for name, each in zip(names, evidence, strict=True))
         return Explanation(doc_id, score, settings.method, tuple(matches))
 
     # -- inside -----------------------------------------------------------------------------------
@@ -576,12 +560,12 @@ class Index:
             first += entry.n_documents
         self._manifest = manifest
 
-    def _collection(self) -> search.Collection | None:
+    def _collection(self) -> Collection | None:
         """What can be searched; None if no document has a token."""
         tokens = [segment.tokens for segment in self._segments if segment.tokens is not None]
         if self._codec is None or not tokens:
             return None
-        return search.Collection(self._codec, tokens)
+        return Collection(self._codec, tokens)
 
     def _find(self, doc_id: str) -> tuple[_OpenSegment, int] | None:
         for segment in self._segments:
@@ -629,9 +613,7 @@ class _TokenSource:
         self.text: DocumentText = encoder.document_text(document)
 
 
-def _match(
-    query_token: str, evidence: search.TokenEvidence, source: _TokenSource | None
-) -> TokenMatch:
+def _match(query_token: str, evidence: TokenEvidence, source: _TokenSource | None) -> TokenMatch:
     match = TokenMatch(
         query_token,
         evidence.similarity,
@@ -663,7 +645,9 @@ def _loaded(encoder: Encoder | str | Path | None) -> Encoder:
 
 
 def _entry(encoder: Encoder | None) -> EncoderEntry | None:
-    return encoder and EncoderEntry(encoder.source, encoder.name, encoder.fingerprint)
+    if encoder is None:
+        return None
+    return EncoderEntry(encoder.source, encoder.name, encoder.fingerprint)
 
 
 def _check_free(folder: Path, *, overwrite: bool) -> None:
@@ -699,5 +683,3 @@ def _pairs(
         yield each, array  # type: ignore[misc]
     if next(others, missing) is not missing:
         raise EmbeddingError(f"there are {count} ids, but more embeddings")
-
-
