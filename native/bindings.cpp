@@ -29,20 +29,19 @@ using Vector = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 template <typename T>
 using Matrix = nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
-void require(bool holds, const std::string &what) {
+void require(bool holds, const std::string& what) {
     if (!holds) throw nb::value_error(what.c_str());
 }
 
 template <typename A>
-void require_size(const A &array, std::size_t axis, std::size_t size, const char *name) {
-    require(array.shape(axis) == size, std::string(name) + " has " +
-                                           std::to_string(array.shape(axis)) + " entries in axis " +
-                                           std::to_string(axis) + ", expected " +
-                                           std::to_string(size));
+void require_size(const A& array, std::size_t axis, std::size_t size, const char* name) {
+    require(array.shape(axis) == size,
+            std::string(name) + " has " + std::to_string(array.shape(axis)) + " entries in axis " +
+                std::to_string(axis) + ", expected " + std::to_string(size));
 }
 
 // A segment goes with any codec of the same shape; kernels rely on no more.
-void require_fits(const Segment &segment, const Codec &codec) {
+void require_fits(const Segment& segment, const Codec& codec) {
     require(segment.code_bytes == codec.code_bytes() &&
                 (segment.lengths == nullptr) == codec.is_half() &&
                 (segment.n_lists == 0 ||
@@ -59,27 +58,27 @@ struct Result {
         values = new T[size]();
     }
     ~Result() { delete[] values; }
-    Result(const Result &) = delete;
-    Result &operator=(const Result &) = delete;
+    Result(const Result&) = delete;
+    Result& operator=(const Result&) = delete;
 
     nb::ndarray<nb::numpy, T> take() {
-        T *taken = values;
+        T* taken = values;
         values = nullptr;
-        nb::capsule owner(taken, [](void *p) noexcept { delete[] static_cast<T *>(p); });
+        nb::capsule owner(taken, [](void* p) noexcept { delete[] static_cast<T*>(p); });
         return nb::ndarray<nb::numpy, T>(taken, shape.size(), shape.data(), owner);
     }
     std::vector<std::size_t> shape;
-    T *values;
+    T* values;
 };
 
 template <typename T>
-const T *data_or_null(const std::optional<Vector<T>> &array, std::size_t size, const char *name) {
+const T* data_or_null(const std::optional<Vector<T>>& array, std::size_t size, const char* name) {
     require(array.has_value(), std::string(name) + " is missing");
     require_size(*array, 0, size, name);
     return array->data();
 }
 
-void make_codec(Codec *self, unsigned n_bits, Matrix<std::int8_t> centroids,
+void make_codec(Codec* self, unsigned n_bits, Matrix<std::int8_t> centroids,
                 Vector<float> centroid_scales, std::optional<Vector<float>> dimension_scales,
                 std::optional<Vector<float>> bucket_values,
                 std::optional<Vector<float>> bucket_cutoffs, std::optional<Vector<float>> lengths) {
@@ -105,7 +104,7 @@ void make_codec(Codec *self, unsigned n_bits, Matrix<std::int8_t> centroids,
     new (self) Codec(p);
 }
 
-nb::tuple encode(const Codec &codec, Matrix<float> embeddings, Vector<std::uint32_t> centroids) {
+nb::tuple encode(const Codec& codec, Matrix<float> embeddings, Vector<std::uint32_t> centroids) {
     require(!codec.is_half(), "n_bits=16 has no residual codes");
     require_size(embeddings, 1, codec.dim(), "embeddings");
     const std::size_t n = embeddings.shape(0);
@@ -130,13 +129,13 @@ void add_rows(nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu> sum
         require(groups(i) < sums.shape(0), "a group is not below the number of sums");
     nb::gil_scoped_release release;
     for (std::size_t i = 0; i < n; ++i) {
-        const float *row = rows.data() + i * dim;
-        float *sum = sums.data() + groups.data()[i] * dim;
+        const float* row = rows.data() + i * dim;
+        float* sum = sums.data() + groups.data()[i] * dim;
         for (std::size_t d = 0; d < dim; ++d) sum[d] += row[d];
     }
 }
 
-nb::ndarray<nb::numpy, std::uint32_t> nearest(const Panels &panels, Matrix<float> rows) {
+nb::ndarray<nb::numpy, std::uint32_t> nearest(const Panels& panels, Matrix<float> rows) {
     require_size(rows, 1, panels.dim(), "rows");
     Result<std::uint32_t> best({rows.shape(0)});
     {
@@ -147,10 +146,11 @@ nb::ndarray<nb::numpy, std::uint32_t> nearest(const Panels &panels, Matrix<float
 }
 
 void require_width(unsigned width) {
-    require(width <= MOST_BITS, "width is " + std::to_string(width) + "; 0 to 56 bits are possible");
+    require(width <= MOST_BITS,
+            "width is " + std::to_string(width) + "; 0 to 56 bits are possible");
 }
 
-Packed packed(const Vector<std::uint8_t> &bytes, std::size_t count, unsigned width) {
+Packed packed(const Vector<std::uint8_t>& bytes, std::size_t count, unsigned width) {
     require_width(width);
     require_size(bytes, 0, packed_bytes(count, width), "packed integers");
     return {bytes.data(), count, width};
@@ -159,7 +159,8 @@ Packed packed(const Vector<std::uint8_t> &bytes, std::size_t count, unsigned wid
 nb::ndarray<nb::numpy, std::uint8_t> pack_values(Vector<std::uint64_t> values, unsigned width) {
     require_width(width);
     for (std::size_t i = 0; i < values.shape(0); ++i)
-        require(values(i) >> width == 0, "a value needs more than " + std::to_string(width) + " bits");
+        require(values(i) >> width == 0,
+                "a value needs more than " + std::to_string(width) + " bits");
     Result<std::uint8_t> bytes({packed_bytes(values.shape(0), width)});
     pack(values.data(), values.shape(0), width, bytes.values);
     return bytes.take();
@@ -178,7 +179,7 @@ struct MappedSegment {  // a Segment and the arrays it points into
     std::vector<nb::object> arrays;
 };
 
-void make_segment(MappedSegment *self, const Codec &codec, std::uint64_t first_ordinal,
+void make_segment(MappedSegment* self, const Codec& codec, std::uint64_t first_ordinal,
                   Vector<std::uint32_t> list_centroids, Vector<std::uint64_t> list_offsets,
                   Vector<std::uint64_t> document_offsets, Vector<std::uint8_t> ordinals,
                   unsigned ordinal_bits, Vector<std::uint8_t> positions, unsigned position_bits,
@@ -202,22 +203,22 @@ void make_segment(MappedSegment *self, const Codec &codec, std::uint64_t first_o
         s.lengths = lengths->data();
     }
     s.check(codec);
-    std::vector<nb::object> arrays{nb::cast(list_centroids), nb::cast(list_offsets),
+    std::vector<nb::object> arrays{nb::cast(list_centroids),   nb::cast(list_offsets),
                                    nb::cast(document_offsets), nb::cast(ordinals),
-                                   nb::cast(positions), nb::cast(codes)};
+                                   nb::cast(positions),        nb::cast(codes)};
     if (lengths) arrays.push_back(nb::cast(*lengths));
     new (self) MappedSegment{s, std::move(arrays)};
 }
 
-std::size_t checked_ordinal(const Segment &segment, std::uint64_t ordinal) {
+std::size_t checked_ordinal(const Segment& segment, std::uint64_t ordinal) {
     require(ordinal < segment.n_documents, "ordinal " + std::to_string(ordinal) +
                                                " is not below the segment's " +
                                                std::to_string(segment.n_documents) + " documents");
     return static_cast<std::size_t>(ordinal);
 }
 
-nb::tuple decode_document(const MappedSegment &self, const Codec &codec, std::uint64_t ordinal) {
-    const Segment &s = self.segment;
+nb::tuple decode_document(const MappedSegment& self, const Codec& codec, std::uint64_t ordinal) {
+    const Segment& s = self.segment;
     require_fits(s, codec);
     const std::size_t document = checked_ordinal(s, ordinal);
     const std::size_t begin = s.document_offsets[document];
@@ -233,14 +234,14 @@ nb::tuple decode_document(const MappedSegment &self, const Codec &codec, std::ui
     return nb::make_tuple(embeddings.take(), centroids.take());
 }
 
-void make_query(Query *self, const Codec &codec, Matrix<float> embeddings) {
+void make_query(Query* self, const Codec& codec, Matrix<float> embeddings) {
     require_size(embeddings, 1, codec.dim(), "embeddings");
     require(embeddings.shape(0) > 0, "a query needs at least one token");
     nb::gil_scoped_release release;
     new (self) Query(codec, embeddings.data(), embeddings.shape(0));
 }
 
-nb::ndarray<nb::numpy, std::uint32_t> probe(const Query &query, std::size_t n_probe) {
+nb::ndarray<nb::numpy, std::uint32_t> probe(const Query& query, std::size_t n_probe) {
     const std::size_t most = query.codec().n_centroids();
     require(n_probe > 0 && n_probe <= most, "n_probe is " + std::to_string(n_probe) + "; 1 to " +
                                                 std::to_string(most) + " are possible");
@@ -252,7 +253,7 @@ nb::ndarray<nb::numpy, std::uint32_t> probe(const Query &query, std::size_t n_pr
     return centroids.take();
 }
 
-nb::ndarray<nb::numpy, float> maxsim(const Query &query, const MappedSegment &self,
+nb::ndarray<nb::numpy, float> maxsim(const Query& query, const MappedSegment& self,
                                      Vector<std::uint64_t> ordinals) {
     require_fits(self.segment, query.codec());
     for (std::size_t i = 0; i < ordinals.shape(0); ++i) checked_ordinal(self.segment, ordinals(i));
@@ -264,7 +265,7 @@ nb::ndarray<nb::numpy, float> maxsim(const Query &query, const MappedSegment &se
     return scores.take();
 }
 
-void add_to_pool(Pool &pool, const MappedSegment &self, Vector<std::uint32_t> lists,
+void add_to_pool(Pool& pool, const MappedSegment& self, Vector<std::uint32_t> lists,
                  std::optional<Matrix<bool>> probed) {
     require_fits(self.segment, pool.codec());
     for (std::size_t i = 0; i < lists.shape(0); ++i)
@@ -277,7 +278,7 @@ void add_to_pool(Pool &pool, const MappedSegment &self, Vector<std::uint32_t> li
     pool.add(self.segment, lists.data(), lists.shape(0), probed ? probed->data() : nullptr);
 }
 
-nb::tuple pool_result(const Pool &pool) {
+nb::tuple pool_result(const Pool& pool) {
     Result<std::uint64_t> ordinals({pool.n_documents()});
     std::copy(pool.ordinals().begin(), pool.ordinals().end(), ordinals.values);
     Result<float> best({pool.n_documents(), pool.n_tokens()}), thresholds({pool.n_tokens()});
@@ -290,7 +291,7 @@ nb::tuple pool_result(const Pool &pool) {
 }
 
 std::vector<std::string> instruction_sets() {
-    const char *names[8];
+    const char* names[8];
     const std::size_t n = available(names, 8);
     return {names, names + n};
 }
@@ -302,7 +303,8 @@ NB_MODULE(_native, m) {
 
     m.def("instruction_sets", &instruction_sets);
     m.def("instruction_set", [] { return std::string(kernels().name); });
-    m.def("use_instruction_set", [](const std::string &name) { return use(name.c_str()); }, "name"_a);
+    m.def(
+        "use_instruction_set", [](const std::string& name) { return use(name.c_str()); }, "name"_a);
 
     m.def("pack", &pack_values, "values"_a, "width"_a);
     m.def("unpack", &unpack_values, "packed"_a, "count"_a, "width"_a);
@@ -310,13 +312,14 @@ NB_MODULE(_native, m) {
     m.def("add_rows", &add_rows, "sums"_a, "rows"_a, "groups"_a);
 
     nb::class_<Panels>(m, "Panels")
-        .def("__init__",
-             [](Panels *self, Matrix<float> vectors) {
-                 require(vectors.shape(0) > 0, "there must be at least one vector");
-                 nb::gil_scoped_release release;
-                 new (self) Panels(vectors.data(), vectors.shape(0), vectors.shape(1));
-             },
-             "vectors"_a)
+        .def(
+            "__init__",
+            [](Panels* self, Matrix<float> vectors) {
+                require(vectors.shape(0) > 0, "there must be at least one vector");
+                nb::gil_scoped_release release;
+                new (self) Panels(vectors.data(), vectors.shape(0), vectors.shape(1));
+            },
+            "vectors"_a)
         .def("nearest", &nearest, "rows"_a);
 
     nb::class_<Codec>(m, "Codec")
@@ -337,7 +340,7 @@ NB_MODULE(_native, m) {
         .def("maxsim", &maxsim, "segment"_a, "ordinals"_a);
 
     nb::class_<Pool>(m, "Pool")
-        .def(nb::init<const Query &, std::size_t>(), nb::keep_alive<1, 2>(), "query"_a, "k_prime"_a)
+        .def(nb::init<const Query&, std::size_t>(), nb::keep_alive<1, 2>(), "query"_a, "k_prime"_a)
         .def("add", &add_to_pool, "segment"_a, "lists"_a, "probed"_a = nb::none())
         .def("result", &pool_result);
 }

@@ -54,7 +54,7 @@ bool has_avx512() {
 constexpr std::size_t MOST = 3;
 
 // The tables that this machine runs, the slowest first.
-std::size_t tables(const Kernels *(&found)[MOST]) {
+std::size_t tables(const Kernels* (&found)[MOST]) {
     std::size_t n = 0;
     found[n++] = &scalar_kernels;
 #if defined(COLXTR_X86)
@@ -66,29 +66,29 @@ std::size_t tables(const Kernels *(&found)[MOST]) {
     return n;
 }
 
-const Kernels *fastest() {
-    const Kernels *found[MOST];
+const Kernels* fastest() {
+    const Kernels* found[MOST];
     return found[tables(found) - 1];
 }
 
-std::atomic<const Kernels *> &active() {
-    static std::atomic<const Kernels *> table{fastest()};
+std::atomic<const Kernels*>& active() {
+    static std::atomic<const Kernels*> table{fastest()};
     return table;
 }
 
 }  // namespace
 
-const Kernels &kernels() { return *active().load(std::memory_order_relaxed); }
+const Kernels& kernels() { return *active().load(std::memory_order_relaxed); }
 
-std::size_t available(const char **names, std::size_t room) {
-    const Kernels *found[MOST];
+std::size_t available(const char** names, std::size_t room) {
+    const Kernels* found[MOST];
     const std::size_t n = tables(found);
     for (std::size_t i = 0; i < n && i < room; ++i) names[i] = found[i]->name;
     return n;
 }
 
-bool use(const char *name) {
-    const Kernels *found[MOST];
+bool use(const char* name) {
+    const Kernels* found[MOST];
     const std::size_t n = tables(found);
     for (std::size_t i = 0; i < n; ++i)
         if (std::strcmp(found[i]->name, name) == 0) {

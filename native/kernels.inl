@@ -9,7 +9,7 @@ constexpr std::size_t VECTORS = colxtr::PANEL / V::LANES;
 
 // R rows times one panel, in registers.
 template <std::size_t R>
-inline void tile(const float *rows, std::size_t dim, const float *panel, V (&sums)[R][VECTORS]) {
+inline void tile(const float* rows, std::size_t dim, const float* panel, V (&sums)[R][VECTORS]) {
     for (std::size_t r = 0; r < R; ++r)
         for (std::size_t v = 0; v < VECTORS; ++v) sums[r][v] = V::zero();
     for (std::size_t d = 0; d < dim; ++d) {
@@ -24,8 +24,8 @@ inline void tile(const float *rows, std::size_t dim, const float *panel, V (&sum
     }
 }
 
-void multiply(const float *rows, std::size_t n_rows, std::size_t dim, const float *panels,
-              std::size_t n_panels, float *products) {
+void multiply(const float* rows, std::size_t n_rows, std::size_t dim, const float* panels,
+              std::size_t n_panels, float* products) {
     constexpr std::size_t R = V::ROWS;
     static_assert(colxtr::ROWS % R == 0, "rows are readable up to a multiple of colxtr::ROWS");
     const std::size_t stride = n_panels * colxtr::PANEL;
@@ -49,9 +49,9 @@ struct Best {
     std::uint32_t column[ROW_BLOCK][colxtr::PANEL];
 };
 
-inline void update(Best &best, std::size_t row, std::uint32_t first_column, const float *products) {
-    float *score = best.score[row];
-    std::uint32_t *column = best.column[row];
+inline void update(Best& best, std::size_t row, std::uint32_t first_column, const float* products) {
+    float* score = best.score[row];
+    std::uint32_t* column = best.column[row];
     for (std::size_t lane = 0; lane < colxtr::PANEL; ++lane) {
         const bool better = products[lane] > score[lane];
         score[lane] = better ? products[lane] : score[lane];
@@ -59,7 +59,7 @@ inline void update(Best &best, std::size_t row, std::uint32_t first_column, cons
     }
 }
 
-inline std::uint32_t reduce(const Best &best, std::size_t row, std::size_t n_columns) {
+inline std::uint32_t reduce(const Best& best, std::size_t row, std::size_t n_columns) {
     float top = -3.402823466e38f;
     std::uint32_t found = 0;
     for (std::size_t lane = 0; lane < colxtr::PANEL; ++lane) {
@@ -73,8 +73,8 @@ inline std::uint32_t reduce(const Best &best, std::size_t row, std::size_t n_col
     return found;
 }
 
-void nearest(const float *rows, std::size_t n_rows, std::size_t dim, const float *panels,
-             std::size_t n_columns, std::uint32_t *result) {
+void nearest(const float* rows, std::size_t n_rows, std::size_t dim, const float* panels,
+             std::size_t n_columns, std::uint32_t* result) {
     constexpr std::size_t R = V::ROWS;
     const std::size_t n_panels = (n_columns + colxtr::PANEL - 1) / colxtr::PANEL;
     const std::size_t panel_size = dim * colxtr::PANEL;
@@ -110,7 +110,7 @@ void nearest(const float *rows, std::size_t n_rows, std::size_t dim, const float
     }
 }
 
-void maximum(float *into, const float *from, std::size_t n) {
+void maximum(float* into, const float* from, std::size_t n) {
     for (std::size_t i = 0; i < n; i += V::LANES)
         V::store(into + i, V::max(V::load(into + i), V::load(from + i)));
 }

@@ -2,7 +2,7 @@
 
 namespace colxtr {
 
-void pack(const std::uint64_t *values, std::size_t count, unsigned width, std::uint8_t *bytes) {
+void pack(const std::uint64_t* values, std::size_t count, unsigned width, std::uint8_t* bytes) {
     for (std::size_t i = 0; i < count; ++i) {
         const std::size_t bit = i * width;
         std::uint64_t word;

@@ -7,7 +7,7 @@
 
 namespace colxtr {
 
-constexpr unsigned MOST_BITS = 56;    // a value and its shift of up to 7 bits fit one 64-bit load
+constexpr unsigned MOST_BITS = 56;  // a value and its shift of up to 7 bits fit one 64-bit load
 constexpr std::size_t PACKED_SLACK = 8;  // bytes behind the last value, so that such a load is safe
 
 inline std::size_t packed_bytes(std::size_t count, unsigned width) {
@@ -15,7 +15,7 @@ inline std::size_t packed_bytes(std::size_t count, unsigned width) {
 }
 
 struct Packed {
-    const std::uint8_t *bytes = nullptr;
+    const std::uint8_t* bytes = nullptr;
     std::size_t count = 0;
     unsigned width = 0;
 
@@ -28,6 +28,6 @@ struct Packed {
 };
 
 // `bytes`: packed_bytes(count, width), all zero.
-void pack(const std::uint64_t *values, std::size_t count, unsigned width, std::uint8_t *bytes);
+void pack(const std::uint64_t* values, std::size_t count, unsigned width, std::uint8_t* bytes);
 
 }  // namespace colxtr

@@ -39,11 +39,11 @@ float Threshold::value() const {
     return *last;
 }
 
-Pool::Pool(const Query &query, std::size_t k_prime)
+Pool::Pool(const Query& query, std::size_t k_prime)
     : query_(query), thresholds_(query.n_tokens(), Threshold(k_prime)) {}
 
-std::size_t Pool::slot(const Segment &segment, std::size_t position) {
-    std::uint32_t &found = slots_[segment.ordinal(position)];
+std::size_t Pool::slot(const Segment& segment, std::size_t position) {
+    std::uint32_t& found = slots_[segment.ordinal(position)];
     if (found == NO_SLOT) {
         found = static_cast<std::uint32_t>(ordinals_.size());
         ordinals_.push_back(segment.first_ordinal + segment.ordinal(position));
@@ -52,12 +52,12 @@ std::size_t Pool::slot(const Segment &segment, std::size_t position) {
     return found;
 }
 
-void Pool::accumulate(const Segment &segment, std::size_t count, Query::Scratch &scratch,
-                      const bool *const *probed) {
+void Pool::accumulate(const Segment& segment, std::size_t count, Query::Scratch& scratch,
+                      const bool* const* probed) {
     const std::size_t stride = query_.stride(), n = query_.n_tokens();
     query_.score(segment, count, scratch);
     for (std::size_t r = 0; r < count; ++r) {
-        float *row = scratch.similarities.data() + r * stride;
+        float* row = scratch.similarities.data() + r * stride;
         if (probed[r])
             for (std::size_t i = 0; i < n; ++i)
                 if (!probed[r][i]) row[i] = NONE;
@@ -67,11 +67,11 @@ void Pool::accumulate(const Segment &segment, std::size_t count, Query::Scratch 
     }
 }
 
-void Pool::add(const Segment &segment, const std::uint32_t *lists, std::size_t n_lists,
-               const bool *probed) {
+void Pool::add(const Segment& segment, const std::uint32_t* lists, std::size_t n_lists,
+               const bool* probed) {
     slots_.assign(segment.n_documents, NO_SLOT);
     Query::Scratch scratch(query_);
-    const bool *rows[Query::BLOCK];
+    const bool* rows[Query::BLOCK];
     std::size_t count = 0;
     for (std::size_t l = 0; l < n_lists; ++l) {
         const std::size_t list = lists[l];
@@ -88,13 +88,13 @@ void Pool::add(const Segment &segment, const std::uint32_t *lists, std::size_t n
     accumulate(segment, count, scratch, rows);
 }
 
-void Pool::best(float *into) const {
+void Pool::best(float* into) const {
     for (std::size_t document = 0; document < ordinals_.size(); ++document)
         std::copy_n(best_.data() + document * query_.stride(), query_.n_tokens(),
                     into + document * query_.n_tokens());
 }
 
-void Pool::thresholds(float *into) const {
+void Pool::thresholds(float* into) const {
     for (std::size_t i = 0; i < thresholds_.size(); ++i) into[i] = thresholds_[i].value();
 }
 

@@ -8,7 +8,7 @@
 
 namespace colxtr {
 
-Query::Query(const Codec &codec, const float *embeddings, std::size_t n_tokens)
+Query::Query(const Codec& codec, const float* embeddings, std::size_t n_tokens)
     : codec_(codec), n_tokens_(n_tokens), stride_((n_tokens + PANEL - 1) / PANEL * PANEL) {
     const std::size_t dim = codec.dim(), n_centroids = codec.n_centroids();
     panels_ = Panels(embeddings, n_tokens, dim);
@@ -25,9 +25,9 @@ Query::Query(const Codec &codec, const float *embeddings, std::size_t n_tokens)
     panels_ = Panels(scaled.data(), n_tokens, dim);
 }
 
-void Query::probe(std::size_t n_probe, std::uint32_t *centroids) const {
+void Query::probe(std::size_t n_probe, std::uint32_t* centroids) const {
     using Found = std::pair<float, std::uint32_t>;
-    const auto before = [](const Found &a, const Found &b) {
+    const auto before = [](const Found& a, const Found& b) {
         return a.first > b.first || (a.first == b.first && a.second < b.second);
     };
     std::vector<Found> heap;  // the worst on top
@@ -49,25 +49,25 @@ void Query::probe(std::size_t n_probe, std::uint32_t *centroids) const {
     }
 }
 
-Query::Scratch::Scratch(const Query &query)
+Query::Scratch::Scratch(const Query& query)
     : rows(BLOCK * query.codec().dim()), similarities(BLOCK * query.stride()) {}
 
-void Query::score(const Segment &segment, std::size_t count, Scratch &scratch) const {
+void Query::score(const Segment& segment, std::size_t count, Scratch& scratch) const {
     const std::size_t dim = codec_.dim();
     for (std::size_t r = 0; r < count; ++r)
         codec_.unpack(segment.code(scratch.positions[r]), scratch.rows.data() + r * dim);
     panels_.multiply(scratch.rows.data(), count, scratch.similarities.data());
     if (codec_.is_half()) return;
     for (std::size_t r = 0; r < count; ++r) {
-        const float *base = centroid_products_.data() + scratch.centroids[r] * stride_;
+        const float* base = centroid_products_.data() + scratch.centroids[r] * stride_;
         const float length = codec_.length(segment.length(scratch.positions[r]));
-        float *row = scratch.similarities.data() + r * stride_;
+        float* row = scratch.similarities.data() + r * stride_;
         for (std::size_t i = 0; i < stride_; ++i) row[i] = length * (base[i] + row[i]);
     }
 }
 
-void Query::maxsim(const Segment &segment, const std::uint64_t *ordinals, std::size_t count,
-                   float *scores) const {
+void Query::maxsim(const Segment& segment, const std::uint64_t* ordinals, std::size_t count,
+                   float* scores) const {
     constexpr float NONE = -std::numeric_limits<float>::infinity();
     Scratch scratch(*this);
     Buffer<float> best(stride_);

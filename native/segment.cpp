@@ -7,19 +7,19 @@ namespace colxtr {
 
 namespace {
 
-void require(bool holds, const char *what) {
+void require(bool holds, const char* what) {
     if (!holds) throw Corrupt(what);
 }
 
-void check_offsets(const std::uint64_t *offsets, std::size_t count, std::size_t end,
-                   const char *what) {
+void check_offsets(const std::uint64_t* offsets, std::size_t count, std::size_t end,
+                   const char* what) {
     require(offsets[0] == 0 && offsets[count] == end, what);
     for (std::size_t i = 0; i < count; ++i) require(offsets[i] <= offsets[i + 1], what);
 }
 
 }  // namespace
 
-void Segment::check(const Codec &codec) const {
+void Segment::check(const Codec& codec) const {
     require(code_bytes == codec.code_bytes(), "codes have another width than the codec's");
     require((lengths == nullptr) == codec.is_half(), "lengths do not fit the codec");
     check_offsets(list_offsets, n_lists, n_tokens, "list_offsets do not ascend to n_tokens");

@@ -12,17 +12,18 @@ struct V {
     float lane[4];
 
     static V zero() { return {{0, 0, 0, 0}}; }
-    static V load(const float *p) { return {{p[0], p[1], p[2], p[3]}}; }
-    static void store(float *p, V a) {
+    static V load(const float* p) { return {{p[0], p[1], p[2], p[3]}}; }
+    static void store(float* p, V a) {
         for (std::size_t i = 0; i < 4; ++i) p[i] = a.lane[i];
     }
-    static V broadcast(const float *p) { return {{*p, *p, *p, *p}}; }
+    static V broadcast(const float* p) { return {{*p, *p, *p, *p}}; }
     static V multiply_add(V a, V b, V c) {
         for (std::size_t i = 0; i < 4; ++i) c.lane[i] += a.lane[i] * b.lane[i];
         return c;
     }
     static V max(V a, V b) {
-        for (std::size_t i = 0; i < 4; ++i) a.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];
+        for (std::size_t i = 0; i < 4; ++i)
+            a.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];
         return a;
     }
 };
@@ -35,7 +36,7 @@ inline float as_float(std::uint32_t bits) {
     return value;
 }
 
-void half_to_float(const std::uint16_t *from, std::size_t n, float *into) {
+void half_to_float(const std::uint16_t* from, std::size_t n, float* into) {
     for (std::size_t i = 0; i < n; ++i) {
         const std::uint32_t sign = static_cast<std::uint32_t>(from[i] & 0x8000u) << 16;
         const std::uint32_t magnitude = static_cast<std::uint32_t>(from[i] & 0x7fffu) << 13;

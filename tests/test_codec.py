@@ -128,8 +128,8 @@ def test_lloyd_max_of_a_gaussian() -> None:
     """The optimal quantiser of a standard normal is known (Max 1960, table I)."""
     values = np.random.default_rng(0).standard_normal(500_000).astype(np.float32)
     centres, cutoffs = lloyd_max(values, 4)
-    assert centres == pytest.approx([-1.510, -0.4528, 0.4528, 1.510], abs=0.01)
-    assert cutoffs == pytest.approx([-0.9816, 0, 0.9816], abs=0.01)
+    assert centres == pytest.approx([-1.510, -0.4528, 0.4528, 1.510], abs=0.02)
+    assert cutoffs == pytest.approx([-0.9816, 0, 0.9816], abs=0.02)
 
 
 def test_lloyd_max_with_fewer_values_than_buckets() -> None:

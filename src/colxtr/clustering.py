@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colxtr import kernels
+from colxtr.cpus import available_cpus
 
 BLOCK = 65_536  # rows that are in single precision at a time
 
@@ -44,7 +45,7 @@ def spherical_kmeans(
     Returns:
         (n_centroids, dim) float32.
     """
-    threads = threads or kernels.default_threads()
+    threads = threads or available_cpus()
     random = np.random.default_rng(seed)
     first = np.sort(random.choice(len(sample), n_centroids, replace=False))
     centroids = unit_length(sample[first].astype(np.float32))

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colxtr import kernels
+from colxtr.cpus import available_cpus
 from colxtr.clustering import BLOCK, spherical_kmeans, unit_length
 from colxtr.errors import EmbeddingError, InputError
 
@@ -154,7 +155,7 @@ class Codec:
     def encode(self, embeddings: NDArray[np.float32], threads: int | None = None) -> EncodedTokens:
         """Codes of checked embeddings (`check_embeddings`), (n, dim) float32."""
         nearest = kernels.in_row_blocks(
-            self._panels.nearest, embeddings, threads or kernels.default_threads()
+            self._panels.nearest, embeddings, threads or available_cpus()
         )
         if self.n_bits != HALF:
             return EncodedTokens(nearest, *self.native.encode(embeddings, nearest))
@@ -180,7 +181,7 @@ def _train_quantiser(
 ) -> dict[str, NDArray[Any]]:
     """Scales, buckets and length table from tokens of length 1 and their true lengths."""
     nearest = kernels.in_row_blocks(
-        kernels.Panels(centroids).nearest, unit, kernels.default_threads()
+        kernels.Panels(centroids).nearest, unit, available_cpus()
     )
     means = centroids[nearest]
     residuals = unit - means

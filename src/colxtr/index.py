@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colxtr import kernels
+from colxtr.cpus import available_cpus
 from colxtr.build import IndexBuilder, Item
 from colxtr.codec import check_dim, check_embeddings, check_n_bits
 from colxtr.documents import Document, as_document
@@ -408,7 +409,7 @@ class Index:
         encoded = self.encoder.encode_queries(queries, progress=progress)
         with (
             progress_bar("Searching", len(encoded), "queries", enabled=progress) as advance,
-            ThreadPoolExecutor(threads or kernels.default_threads()) as pool,
+            ThreadPoolExecutor(threads or available_cpus()) as pool,
         ):
             results = []
             for hits in pool.map(

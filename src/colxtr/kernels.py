@@ -27,7 +27,6 @@ __all__ = [
     "Segment",
     "add_rows",
     "damage_named",
-    "default_threads",
     "in_row_blocks",
     "instruction_set",
     "instruction_sets",
@@ -64,13 +63,6 @@ def use_instruction_set(name: str) -> None:
 
 if forced := os.environ.get("COLXTR_INSTRUCTION_SET"):
     use_instruction_set(forced)
-
-
-def default_threads() -> int:
-    """The number of processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0)) or 1
-    return os.cpu_count() or 1
 
 
 def pack(values: NDArray[np.uint64]) -> tuple[NDArray[np.uint8], int]:
