@@ -1,6 +1,8 @@
 """The text of HTML pages."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from colxtr.corpora import read_documents
 from colxtr.corpora.html import charset, extract
@@ -23,11 +25,22 @@ from colxtr.corpora.html import charset, extract
         ("<p>never <b>closed <i>at all", "never closed at all"),
         ("</p></div>only ends", "only ends"),
         ("no markup at all", "no markup at all"),
+        ("<![if !IE]>seen<![endif]><![bogus[x]]>", "seen"),
         ("", ""),
     ],
 )
 def test_text(page, text):
     assert extract(page)[1] == text
+
+
+PARTS = [*"<![]/?=x '", '"', "CDATA[", "--", ">", "a b=", "&#", "DOCTYPE", "<pre>", "svg>", "</"]
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=30))
+def test_no_page_is_too_broken(parts):
+    title, text = extract("".join(parts))
+    assert text == text.strip()
+    assert title == title.strip()
 
 
 def test_title_is_not_an_icons():

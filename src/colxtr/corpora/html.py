@@ -87,6 +87,10 @@ class _Extractor(HTMLParser):
         if tag in _BLOCKS:
             self._break("\n\n")
 
+    def parse_marked_section(self, i: int, report: int = 1) -> int:
+        """Pass over `<![...>`, as browsers do; the library raises AssertionError on odd ones."""
+        return self.parse_bogus_comment(i, report=False)
+
     def handle_data(self, data: str) -> None:
         if self._open and self._open[-1] == "title":
             if "svg" not in self._open:
