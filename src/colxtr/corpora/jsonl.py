@@ -30,7 +30,10 @@ def _object(line: str, where: str) -> dict[str, Any]:
         value = json.loads(line, parse_constant=_no_constant)
     except RecursionError:
         raise CorpusError(f"{where}: JSON nested too deeply") from None
-    except ValueError as error:
+    except json.JSONDecodeError as error:
+        what = f"{error.msg} at character {error.pos + 1}"
+        raise CorpusError(f"{where}: not valid JSON: {what}{_remedy(line)}") from None
+    except ValueError as error:  # a number of thousands of digits, NaN
         raise CorpusError(f"{where}: not valid JSON: {error}{_remedy(line)}") from None
     if not isinstance(value, dict):
         raise CorpusError(f"{where}: a JSON {type(value).__name__}, not an object{_remedy(line)}")
