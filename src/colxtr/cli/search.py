@@ -144,7 +144,7 @@ def _as_dicts(
             "score": hit.score,
             "title": hit.title,
             "text": hit.text,
-            "metadata": hit.metadata,
+            "metadata": dict(hit.metadata),
         }
         if explanations:
             record["matches"] = [_match_as_dict(match) for match in explanations[i].matches]
