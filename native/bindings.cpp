@@ -1,0 +1,343 @@
+// The module `colxtr._native`: checks shapes, holds references, releases the GIL.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "codec.h"
+#include "kernels.h"
+#include "packing.h"
+#include "panels.h"
+#include "pool.h"
+#include "query.h"
+#include "segment.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+using namespace colxtr;
+
+namespace {
+
+template <typename T>
+using Vector = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+template <typename T>
+using Matrix = nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+void require(bool holds, const std::string &what) {
+    if (!holds) throw nb::value_error(what.c_str());
+}
+
+template <typename A>
+void require_size(const A &array, std::size_t axis, std::size_t size, const char *name) {
+    require(array.shape(axis) == size, std::string(name) + " has " +
+                                           std::to_string(array.shape(axis)) + " entries in axis " +
+                                           std::to_string(axis) + ", expected " +
+                                           std::to_string(size));
+}
+
+// A segment goes with any codec of the same shape; kernels rely on no more.
+void require_fits(const Segment &segment, const Codec &codec) {
+    require(segment.code_bytes == codec.code_bytes() &&
+                (segment.lengths == nullptr) == codec.is_half() &&
+                (segment.n_lists == 0 ||
+                 segment.list_centroids[segment.n_lists - 1] < codec.n_centroids()),
+            "the segment was coded by another codec");
+}
+
+// A new NumPy array, and the memory to write it to.
+template <typename T>
+struct Result {
+    explicit Result(std::vector<std::size_t> sizes) : shape(std::move(sizes)) {
+        std::size_t size = 1;
+        for (const std::size_t extent : shape) size *= extent;
+        values = new T[size]();
+    }
+    ~Result() { delete[] values; }
+    Result(const Result &) = delete;
+    Result &operator=(const Result &) = delete;
+
+    nb::ndarray<nb::numpy, T> take() {
+        T *taken = values;
+        values = nullptr;
+        nb::capsule owner(taken, [](void *p) noexcept { delete[] static_cast<T *>(p); });
+        return nb::ndarray<nb::numpy, T>(taken, shape.size(), shape.data(), owner);
+    }
+    std::vector<std::size_t> shape;
+    T *values;
+};
+
+template <typename T>
+const T *data_or_null(const std::optional<Vector<T>> &array, std::size_t size, const char *name) {
+    require(array.has_value(), std::string(name) + " is missing");
+    require_size(*array, 0, size, name);
+    return array->data();
+}
+
+void make_codec(Codec *self, unsigned n_bits, Matrix<std::int8_t> centroids,
+                Vector<float> centroid_scales, std::optional<Vector<float>> dimension_scales,
+                std::optional<Vector<float>> bucket_values,
+                std::optional<Vector<float>> bucket_cutoffs, std::optional<Vector<float>> lengths) {
+    require(n_bits == 1 || n_bits == 2 || n_bits == 4 || n_bits == 8 || n_bits == HALF,
+            "n_bits is " + std::to_string(n_bits) + "; 1, 2, 4, 8 or 16 are possible");
+    Codec::Parameters p;
+    p.dim = centroids.shape(1);
+    p.n_bits = n_bits;
+    p.n_centroids = centroids.shape(0);
+    require(p.dim >= 16 && p.dim <= 1024 && p.dim % 8 == 0,
+            "dim is " + std::to_string(p.dim) + "; multiples of 8 from 16 to 1024 are possible");
+    require(p.n_centroids > 0, "there must be at least one centroid");
+    require_size(centroid_scales, 0, p.n_centroids, "centroid_scales");
+    p.centroids = centroids.data();
+    p.centroid_scales = centroid_scales.data();
+    if (n_bits != HALF) {
+        const std::size_t n_buckets = std::size_t{1} << n_bits;
+        p.dimension_scales = data_or_null(dimension_scales, p.dim, "dimension_scales");
+        p.bucket_values = data_or_null(bucket_values, n_buckets, "bucket_values");
+        p.bucket_cutoffs = data_or_null(bucket_cutoffs, n_buckets - 1, "bucket_cutoffs");
+        p.lengths = data_or_null(lengths, 256, "lengths");
+    }
+    new (self) Codec(p);
+}
+
+nb::tuple encode(const Codec &codec, Matrix<float> embeddings, Vector<std::uint32_t> centroids) {
+    require(!codec.is_half(), "n_bits=16 has no residual codes");
+    require_size(embeddings, 1, codec.dim(), "embeddings");
+    const std::size_t n = embeddings.shape(0);
+    require_size(centroids, 0, n, "centroids");
+    for (std::size_t i = 0; i < n; ++i)
+        require(centroids(i) < codec.n_centroids(), "a centroid is not below n_centroids");
+    Result<std::uint8_t> codes({n, codec.code_bytes()}), lengths({n});
+    {
+        nb::gil_scoped_release release;
+        codec.encode(embeddings.data(), centroids.data(), n, codes.values, lengths.values);
+    }
+    return nb::make_tuple(codes.take(), lengths.take());
+}
+
+// sums[group of row] += row
+void add_rows(nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu> sums,
+              Matrix<float> rows, Vector<std::uint32_t> groups) {
+    const std::size_t n = rows.shape(0), dim = rows.shape(1);
+    require_size(sums, 1, dim, "sums");
+    require_size(groups, 0, n, "groups");
+    for (std::size_t i = 0; i < n; ++i)
+        require(groups(i) < sums.shape(0), "a group is not below the number of sums");
+    nb::gil_scoped_release release;
+    for (std::size_t i = 0; i < n; ++i) {
+        const float *row = rows.data() + i * dim;
+        float *sum = sums.data() + groups.data()[i] * dim;
+        for (std::size_t d = 0; d < dim; ++d) sum[d] += row[d];
+    }
+}
+
+nb::ndarray<nb::numpy, std::uint32_t> nearest(const Panels &panels, Matrix<float> rows) {
+    require_size(rows, 1, panels.dim(), "rows");
+    Result<std::uint32_t> best({rows.shape(0)});
+    {
+        nb::gil_scoped_release release;
+        panels.nearest(rows.data(), rows.shape(0), best.values);
+    }
+    return best.take();
+}
+
+void require_width(unsigned width) {
+    require(width <= MOST_BITS, "width is " + std::to_string(width) + "; 0 to 56 bits are possible");
+}
+
+Packed packed(const Vector<std::uint8_t> &bytes, std::size_t count, unsigned width) {
+    require_width(width);
+    require_size(bytes, 0, packed_bytes(count, width), "packed integers");
+    return {bytes.data(), count, width};
+}
+
+nb::ndarray<nb::numpy, std::uint8_t> pack_values(Vector<std::uint64_t> values, unsigned width) {
+    require_width(width);
+    for (std::size_t i = 0; i < values.shape(0); ++i)
+        require(values(i) >> width == 0, "a value needs more than " + std::to_string(width) + " bits");
+    Result<std::uint8_t> bytes({packed_bytes(values.shape(0), width)});
+    pack(values.data(), values.shape(0), width, bytes.values);
+    return bytes.take();
+}
+
+nb::ndarray<nb::numpy, std::uint64_t> unpack_values(Vector<std::uint8_t> bytes, std::size_t count,
+                                                    unsigned width) {
+    const Packed values = packed(bytes, count, width);
+    Result<std::uint64_t> result({count});
+    for (std::size_t i = 0; i < count; ++i) result.values[i] = values[i];
+    return result.take();
+}
+
+struct MappedSegment {  // a Segment and the arrays it points into
+    Segment segment;
+    std::vector<nb::object> arrays;
+};
+
+void make_segment(MappedSegment *self, const Codec &codec, std::uint64_t first_ordinal,
+                  Vector<std::uint32_t> list_centroids, Vector<std::uint64_t> list_offsets,
+                  Vector<std::uint64_t> document_offsets, Vector<std::uint8_t> ordinals,
+                  unsigned ordinal_bits, Vector<std::uint8_t> positions, unsigned position_bits,
+                  Matrix<std::uint8_t> codes, std::optional<Vector<std::uint8_t>> lengths) {
+    Segment s;
+    s.first_ordinal = first_ordinal;
+    s.n_tokens = codes.shape(0);
+    s.code_bytes = codes.shape(1);
+    s.n_lists = list_centroids.shape(0);
+    require_size(list_offsets, 0, s.n_lists + 1, "list_offsets");
+    require(document_offsets.shape(0) > 0, "document_offsets is empty");
+    s.n_documents = document_offsets.shape(0) - 1;
+    s.list_centroids = list_centroids.data();
+    s.list_offsets = list_offsets.data();
+    s.document_offsets = document_offsets.data();
+    s.ordinals = packed(ordinals, s.n_tokens, ordinal_bits);
+    s.positions = packed(positions, s.n_tokens, position_bits);
+    s.codes = codes.data();
+    if (lengths) {
+        require_size(*lengths, 0, s.n_tokens, "lengths");
+        s.lengths = lengths->data();
+    }
+    s.check(codec);
+    std::vector<nb::object> arrays{nb::cast(list_centroids), nb::cast(list_offsets),
+                                   nb::cast(document_offsets), nb::cast(ordinals),
+                                   nb::cast(positions), nb::cast(codes)};
+    if (lengths) arrays.push_back(nb::cast(*lengths));
+    new (self) MappedSegment{s, std::move(arrays)};
+}
+
+std::size_t checked_ordinal(const Segment &segment, std::uint64_t ordinal) {
+    require(ordinal < segment.n_documents, "ordinal " + std::to_string(ordinal) +
+                                               " is not below the segment's " +
+                                               std::to_string(segment.n_documents) + " documents");
+    return static_cast<std::size_t>(ordinal);
+}
+
+nb::tuple decode_document(const MappedSegment &self, const Codec &codec, std::uint64_t ordinal) {
+    const Segment &s = self.segment;
+    require_fits(s, codec);
+    const std::size_t document = checked_ordinal(s, ordinal);
+    const std::size_t begin = s.document_offsets[document];
+    const std::size_t count = s.document_offsets[document + 1] - begin;
+    Result<float> embeddings({count, codec.dim()});
+    Result<std::uint32_t> centroids({count});
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::size_t position = s.position(begin + i);
+        centroids.values[i] = s.list_centroids[s.list_of(position)];
+        codec.decode(centroids.values[i], s.code(position), s.length(position),
+                     embeddings.values + i * codec.dim());
+    }
+    return nb::make_tuple(embeddings.take(), centroids.take());
+}
+
+void make_query(Query *self, const Codec &codec, Matrix<float> embeddings) {
+    require_size(embeddings, 1, codec.dim(), "embeddings");
+    require(embeddings.shape(0) > 0, "a query needs at least one token");
+    nb::gil_scoped_release release;
+    new (self) Query(codec, embeddings.data(), embeddings.shape(0));
+}
+
+nb::ndarray<nb::numpy, std::uint32_t> probe(const Query &query, std::size_t n_probe) {
+    const std::size_t most = query.codec().n_centroids();
+    require(n_probe > 0 && n_probe <= most, "n_probe is " + std::to_string(n_probe) + "; 1 to " +
+                                                std::to_string(most) + " are possible");
+    Result<std::uint32_t> centroids({query.n_tokens(), n_probe});
+    {
+        nb::gil_scoped_release release;
+        query.probe(n_probe, centroids.values);
+    }
+    return centroids.take();
+}
+
+nb::ndarray<nb::numpy, float> maxsim(const Query &query, const MappedSegment &self,
+                                     Vector<std::uint64_t> ordinals) {
+    require_fits(self.segment, query.codec());
+    for (std::size_t i = 0; i < ordinals.shape(0); ++i) checked_ordinal(self.segment, ordinals(i));
+    Result<float> scores({ordinals.shape(0)});
+    {
+        nb::gil_scoped_release release;
+        query.maxsim(self.segment, ordinals.data(), ordinals.shape(0), scores.values);
+    }
+    return scores.take();
+}
+
+void add_to_pool(Pool &pool, const MappedSegment &self, Vector<std::uint32_t> lists,
+                 std::optional<Matrix<bool>> probed) {
+    require_fits(self.segment, pool.codec());
+    for (std::size_t i = 0; i < lists.shape(0); ++i)
+        require(lists(i) < self.segment.n_lists, "a list is not below n_lists");
+    if (probed) {
+        require_size(*probed, 0, lists.shape(0), "probed");
+        require_size(*probed, 1, pool.n_tokens(), "probed");
+    }
+    nb::gil_scoped_release release;
+    pool.add(self.segment, lists.data(), lists.shape(0), probed ? probed->data() : nullptr);
+}
+
+nb::tuple pool_result(const Pool &pool) {
+    Result<std::uint64_t> ordinals({pool.n_documents()});
+    std::copy(pool.ordinals().begin(), pool.ordinals().end(), ordinals.values);
+    Result<float> best({pool.n_documents(), pool.n_tokens()}), thresholds({pool.n_tokens()});
+    {
+        nb::gil_scoped_release release;
+        pool.best(best.values);
+        pool.thresholds(thresholds.values);
+    }
+    return nb::make_tuple(ordinals.take(), best.take(), thresholds.take());
+}
+
+std::vector<std::string> instruction_sets() {
+    const char *names[8];
+    const std::size_t n = available(names, 8);
+    return {names, names + n};
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+    nb::exception<Corrupt>(m, "Corrupt");
+
+    m.def("instruction_sets", &instruction_sets);
+    m.def("instruction_set", [] { return std::string(kernels().name); });
+    m.def("use_instruction_set", [](const std::string &name) { return use(name.c_str()); }, "name"_a);
+
+    m.def("pack", &pack_values, "values"_a, "width"_a);
+    m.def("unpack", &unpack_values, "bytes"_a, "count"_a, "width"_a);
+
+    m.def("add_rows", &add_rows, "sums"_a, "rows"_a, "groups"_a);
+
+    nb::class_<Panels>(m, "Panels")
+        .def("__init__",
+             [](Panels *self, Matrix<float> vectors) {
+                 require(vectors.shape(0) > 0, "there must be at least one vector");
+                 nb::gil_scoped_release release;
+                 new (self) Panels(vectors.data(), vectors.shape(0), vectors.shape(1));
+             },
+             "vectors"_a)
+        .def("nearest", &nearest, "rows"_a);
+
+    nb::class_<Codec>(m, "Codec")
+        .def("__init__", &make_codec, "n_bits"_a, "centroids"_a, "centroid_scales"_a,
+             "dimension_scales"_a = nb::none(), "bucket_values"_a = nb::none(),
+             "bucket_cutoffs"_a = nb::none(), "lengths"_a = nb::none())
+        .def("encode", &encode, "embeddings"_a, "centroids"_a);
+
+    nb::class_<MappedSegment>(m, "Segment")
+        .def("__init__", &make_segment, "codec"_a, "first_ordinal"_a, "list_centroids"_a,
+             "list_offsets"_a, "document_offsets"_a, "ordinals"_a, "ordinal_bits"_a, "positions"_a,
+             "position_bits"_a, "codes"_a, "lengths"_a = nb::none())
+        .def("decode_document", &decode_document, "codec"_a, "ordinal"_a);
+
+    nb::class_<Query>(m, "Query")
+        .def("__init__", &make_query, nb::keep_alive<1, 2>(), "codec"_a, "embeddings"_a)
+        .def("probe", &probe, "n_probe"_a)
+        .def("maxsim", &maxsim, "segment"_a, "ordinals"_a);
+
+    nb::class_<Pool>(m, "Pool")
+        .def(nb::init<const Query &, std::size_t>(), nb::keep_alive<1, 2>(), "query"_a, "k_prime"_a)
+        .def("add", &add_to_pool, "segment"_a, "lists"_a, "probed"_a = nb::none())
+        .def("result", &pool_result);
+}

@@ -1,0 +1,49 @@
+// The inner loops, as one table of functions per instruction set.
+//
+// A table knows pointers and sizes, nothing of codecs, segments or queries. Shapes are checked
+// by the callers (bindings.cpp); nothing here allocates, throws or touches the C++ library, so
+// that no code compiled for a newer machine can be linked into the rest.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace colxtr {
+
+// Vectors that are multiplied many times are kept in panels of PANEL columns:
+// panels[p][d][column], columns beyond the last one zero.
+constexpr std::size_t PANEL = 32;
+
+// Callers give room for, and may let `multiply` read, rows up to the next multiple of ROWS.
+constexpr std::size_t ROWS = 8;
+
+struct Kernels {
+    const char *name;
+
+    // products[row * stride + column] = <rows[row], column of the panels>; stride = n_panels * PANEL.
+    // rows: (n_rows, dim), readable and writable up to the next multiple of ROWS.
+    void (*multiply)(const float *rows, std::size_t n_rows, std::size_t dim, const float *panels,
+                     std::size_t n_panels, float *products);
+
+    // best[row] = the column with the largest product (the first of equals), among `n_columns`.
+    // rows as above; lane_scores and lane_columns: scratch of ROWS * PANEL each.
+    void (*nearest)(const float *rows, std::size_t n_rows, std::size_t dim, const float *panels,
+                    std::size_t n_columns, std::uint32_t *best);
+
+    // into[i] = max(into[i], from[i]); n is a multiple of PANEL.
+    void (*maximum)(float *into, const float *from, std::size_t n);
+
+    // IEEE half precision to single; n is a multiple of 8.
+    void (*half_to_float)(const std::uint16_t *from, std::size_t n, float *into);
+};
+
+// The table in use: the newest instruction set of this machine, unless one was chosen.
+const Kernels &kernels();
+
+// Names of the instruction sets that this machine runs, the slowest first.
+std::size_t available(const char **names, std::size_t room);
+
+// False if the machine does not run it.
+bool use(const char *name);
+
+}  // namespace colxtr

@@ -1,0 +1,47 @@
+// The arrays of one segment, as they lie in its file (docs/index-format.md).
+//
+// Checks once what would send a kernel out of bounds; what is too long to check at opening
+// (ordinals, positions) is checked where it is read.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+
+#include "codec.h"
+#include "packing.h"
+
+namespace colxtr {
+
+// The file contradicts itself: becomes CorruptIndexError.
+struct Corrupt : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+struct Segment {
+    std::size_t n_tokens = 0, n_documents = 0, n_lists = 0, code_bytes = 0;
+    std::uint64_t first_ordinal = 0;                  // of its documents, in the whole index
+    const std::uint32_t *list_centroids = nullptr;    // (n_lists), ascending
+    const std::uint64_t *list_offsets = nullptr;      // (n_lists + 1): list positions
+    const std::uint64_t *document_offsets = nullptr;  // (n_documents + 1)
+    Packed ordinals;                                  // (n_tokens), by list position
+    Packed positions;                                 // (n_tokens), by document and token
+    const std::uint8_t *codes = nullptr;              // (n_tokens, code_bytes), by list position
+    const std::uint8_t *lengths = nullptr;            // (n_tokens), by list position; or null
+
+    void check(const Codec &codec) const;
+
+    const std::uint8_t *code(std::size_t position) const { return codes + position * code_bytes; }
+    std::uint8_t length(std::size_t position) const { return lengths ? lengths[position] : 0; }
+
+    // The document (within the segment) that owns the token at a list position.
+    std::size_t ordinal(std::size_t position) const;
+
+    // The list position of a token, counted through all documents.
+    std::size_t position(std::size_t token) const;
+
+    // The list that holds a list position.
+    std::size_t list_of(std::size_t position) const;
+};
+
+}  // namespace colxtr

@@ -1,0 +1,79 @@
+"""Spherical k-means over a sample of token embeddings: the centroids of the codec.
+
+Our own, not a library's, because the codec needs exactly the assignment kernel that encoding uses;
+knows nothing of documents or files.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from colxtr import kernels
+
+BLOCK = 65_536  # rows that are in single precision at a time
+
+
+def number_of_centroids(n_tokens: int) -> int:
+    """16 * sqrt(n_tokens), rounded down to a power of two, as the ColBERTv2 code base has it.
+
+    At most a quarter of the tokens, so that small collections do not get a centroid per token.
+    """
+    wanted = min(16 * n_tokens**0.5, n_tokens / 4)
+    return 1 << max(int(wanted), 1).bit_length() - 1
+
+
+def spherical_kmeans(
+    sample: NDArray[np.floating],
+    n_centroids: int,
+    *,
+    iterations: int = 6,
+    seed: int = 0,
+    threads: int | None = None,
+) -> NDArray[np.float32]:
+    """Centroids of length 1 that maximise the mean inner product with their tokens.
+
+    Args:
+        sample: (n, dim) embeddings of length 1, n >= n_centroids, any floating type.
+        n_centroids: How many.
+        iterations: Rounds of assignment and averaging.
+        seed: Of the first centroids (rows drawn without repetition) and of the replacements for
+            centroids that lost all their tokens.
+        threads: None for all processors. The result does not depend on it.
+
+    Returns:
+        (n_centroids, dim) float32.
+    """
+    threads = threads or kernels.default_threads()
+    random = np.random.default_rng(seed)
+    first = np.sort(random.choice(len(sample), n_centroids, replace=False))
+    centroids = unit_length(sample[first].astype(np.float32))
+    for _ in range(iterations):
+        sums, counts = _sums(sample, centroids, threads)
+        empty = np.flatnonzero(counts == 0)
+        if len(empty):
+            rows = np.sort(random.choice(len(sample), len(empty), replace=False))
+            sums[empty] = sample[rows]
+        centroids = unit_length(sums)
+    return centroids
+
+
+def _sums(
+    sample: NDArray[np.floating], centroids: NDArray[np.float32], threads: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The sum and the number of the rows nearest to each centroid."""
+    panels = kernels.Panels(centroids)
+    sums = np.zeros_like(centroids)
+    counts = np.zeros(len(centroids), np.int64)
+    for start in range(0, len(sample), BLOCK):
+        rows = np.ascontiguousarray(sample[start : start + BLOCK], np.float32)
+        nearest = kernels.in_row_blocks(panels.nearest, rows, threads)
+        kernels.add_rows(sums, rows, nearest)
+        counts += np.bincount(nearest, minlength=len(centroids))
+    return sums, counts
+
+
+def unit_length(rows: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Each row divided by its length; rows of zeros stay."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.divide(rows, lengths, where=lengths > 0, out=np.zeros_like(rows, np.float32))

@@ -1,0 +1,248 @@
+"""The codec: a token embedding as its nearest centroid and a quantised residual.
+
+docs/index-format.md defines the code; `reference.py` restates it in NumPy. ColBERTv2's residual
+compression (Santhanam et al. 2022, section 3.3) with three changes: residuals are scaled by their
+spread in each dimension before they are quantised, bucket values are those of Lloyd and Max, and a
+byte per token restores the length that quantisation changed. Knows nothing of documents or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from colxtr import kernels
+from colxtr.clustering import BLOCK, spherical_kmeans, unit_length
+from colxtr.errors import EmbeddingError, InputError
+
+N_BITS = (1, 2, 4, 8, 16)
+HALF = 16  # n_bits of embeddings kept whole, in half precision: XTR's exact store
+LARGEST_HALF = 65_504.0  # samples and n_bits=16 are in half precision
+RESIDUAL_SAMPLE = 65_536  # tokens from which scales, buckets and lengths are learnt
+
+
+def check_dim(dim: int) -> None:
+    """Raise `InputError` unless `dim` is a multiple of 8 from 16 to 1,024."""
+    if not 16 <= dim <= 1024 or dim % 8:
+        raise InputError(f"dim is {dim}; a multiple of 8 from 16 to 1024 is possible")
+
+
+def check_n_bits(n_bits: int) -> None:
+    """Raise `InputError` unless `n_bits` is 1, 2, 4, 8 or 16."""
+    if n_bits not in N_BITS:
+        raise InputError(f"n_bits is {n_bits}; 1, 2, 4, 8 or 16 is possible")
+
+
+def check_embeddings(embeddings: object, dim: int, what: str) -> NDArray[np.float32]:
+    """Make (n_tokens, dim) float32 embeddings of an array, or say what is wrong with it.
+
+    Raises:
+        EmbeddingError: Another shape, values that are not finite, or a token of length 0, which
+            has no direction.
+    """
+    array = np.asarray(embeddings)
+    if array.ndim != 2 or array.shape[1] != dim or not np.issubdtype(array.dtype, np.number):
+        raise EmbeddingError(
+            f"the embeddings of {what} have shape {array.shape} and type {array.dtype}; "
+            f"expected numbers of shape (n_tokens, {dim})"
+        )
+    array = np.ascontiguousarray(array, np.float32)
+    if not np.isfinite(array).all():
+        row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
+        raise EmbeddingError(f"the embeddings of {what} hold NaN or infinity, first in row {row}")
+    if (largest := np.abs(array).max(initial=0)) > LARGEST_HALF:
+        raise EmbeddingError(
+            f"the embeddings of {what} hold {largest:g}; values up to {LARGEST_HALF:g} are possible"
+        )
+    if not (squares := np.einsum("ij,ij->i", array, array)).all():
+        row = int(np.flatnonzero(squares == 0)[0])
+        raise EmbeddingError(f"the embedding in row {row} of {what} is zero; leave such tokens out")
+    return array
+
+
+class EncodedTokens(NamedTuple):
+    """Token embeddings in codes.
+
+    Attributes:
+        centroids: (n,) uint32.
+        codes: (n, dim * n_bits / 8) uint8.
+        lengths: (n,) uint8; None with n_bits=16.
+    """
+
+    centroids: NDArray[np.uint32]
+    codes: NDArray[np.uint8]
+    lengths: NDArray[np.uint8] | None
+
+
+@dataclass(frozen=True)
+class Codec:
+    """Centroids and quantiser of an index. Two are equal only if they are the same object.
+
+    Attributes:
+        n_bits: Bits per dimension: 1, 2, 4, 8, or 16 for half precision without residuals.
+        arrays: What docs/index-format.md lists under "Codec", by name.
+    """
+
+    n_bits: int
+    arrays: Mapping[str, NDArray[np.generic]]
+
+    @classmethod
+    def train(
+        cls,
+        sample: NDArray[np.floating],
+        *,
+        n_bits: int,
+        n_centroids: int,
+        seed: int = 0,
+        threads: int | None = None,
+    ) -> Codec:
+        """Learn a codec from a sample of token embeddings.
+
+        Args:
+            sample: (n, dim), n >= 1; any floating type.
+            n_bits: 1, 2, 4, 8 or 16.
+            n_centroids: Clamped to n.
+            seed: Of everything random.
+            threads: None for all processors; the result does not depend on it.
+        """
+        unit = np.empty_like(sample)
+        lengths = np.empty(len(sample), np.float32)
+        for start in range(0, len(sample), BLOCK):  # a sample in half precision stays small
+            rows = sample[start : start + BLOCK].astype(np.float32)
+            lengths[start : start + BLOCK] = np.linalg.norm(rows, axis=1)
+            unit[start : start + BLOCK] = unit_length(rows)
+        centroids = spherical_kmeans(
+            unit, min(n_centroids, len(unit)), seed=seed, threads=threads
+        )
+        arrays = dict(zip(("centroids", "centroid_scales"), _to_int8(centroids), strict=True))
+        if n_bits != HALF:
+            random = np.random.default_rng(seed)
+            some = random.permutation(len(unit))[:RESIDUAL_SAMPLE]
+            arrays |= _train_quantiser(
+                unit[some].astype(np.float32), lengths[some], _to_float(arrays), n_bits
+            )
+        return cls(n_bits, arrays)
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return int(self.arrays["centroids"].shape[1])
+
+    @property
+    def n_centroids(self) -> int:
+        """Number of centroids."""
+        return len(self.arrays["centroids"])
+
+    @cached_property
+    def native(self) -> kernels.Codec:
+        """The same codec in the native module."""
+        return kernels.Codec(self.n_bits, **self.arrays)
+
+    @cached_property
+    def centroids(self) -> NDArray[np.float32]:
+        """(n_centroids, dim), as the codes use them."""
+        return _to_float(self.arrays)
+
+    @cached_property
+    def _panels(self) -> kernels.Panels:
+        return kernels.Panels(self.centroids)
+
+    def encode(self, embeddings: NDArray[np.float32], threads: int | None = None) -> EncodedTokens:
+        """Codes of checked embeddings (`check_embeddings`), (n, dim) float32."""
+        nearest = kernels.in_row_blocks(
+            self._panels.nearest, embeddings, threads or kernels.default_threads()
+        )
+        if self.n_bits != HALF:
+            return EncodedTokens(nearest, *self.native.encode(embeddings, nearest))
+        halves = embeddings.astype("<f2").view(np.uint8)
+        return EncodedTokens(nearest, halves, None)
+
+
+def _to_int8(centroids: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    scales = np.maximum(np.abs(centroids).max(axis=1), 1e-12).astype(np.float32) / np.float32(127)
+    return np.rint(centroids / scales[:, None]).astype(np.int8), scales
+
+
+def _to_float(arrays: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:
+    return arrays["centroids"].astype(np.float32) * arrays["centroid_scales"][:, None]
+
+
+def _train_quantiser(
+    unit: NDArray[np.float32],
+    lengths: NDArray[np.float32],
+    centroids: NDArray[np.float32],
+    n_bits: int,
+) -> dict[str, NDArray[np.generic]]:
+    """Scales, buckets and length table from tokens of length 1 and their true lengths."""
+    nearest = kernels.in_row_blocks(
+        kernels.Panels(centroids).nearest, unit, kernels.default_threads()
+    )
+    means = centroids[nearest]
+    residuals = unit - means
+    scales = np.maximum(np.sqrt(np.square(residuals).mean(axis=0)), 1e-6).astype(np.float32)
+    residuals /= scales
+    values, cutoffs = lloyd_max(residuals.ravel(), 1 << n_bits)
+    approximate = means + scales * values[np.searchsorted(cutoffs, residuals, side="right")]
+    norms = np.maximum(np.linalg.norm(approximate, axis=1), 1e-12)
+    return {
+        "dimension_scales": scales,
+        "bucket_values": values,
+        "bucket_cutoffs": cutoffs,
+        "lengths": _length_table(lengths / norms),
+    }
+
+
+def lloyd_max(
+    values: NDArray[np.float32], n_buckets: int, iterations: int = 60
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Bucket values and cutoffs with (locally) the least squared error on `values`.
+
+    Starts at the quantiles, then moves each bucket value to the mean of its bucket and each cutoff
+    midway between its neighbours (Lloyd 1982, Max 1960).
+
+    Args:
+        values: (n,), n >= 1; a million of them are used.
+        n_buckets: At least 2.
+        iterations: Rounds.
+
+    Returns:
+        Bucket values (n_buckets,) and cutoffs (n_buckets - 1,), not descending.
+    """
+    step = max(len(values) // 1_000_000, 1)
+    ordered = np.sort(values[::step].astype(np.float64))
+    sums = np.concatenate([[0.0], np.cumsum(ordered)])
+    centres = np.quantile(ordered, (np.arange(n_buckets) + 0.5) / n_buckets)
+    for _ in range(iterations):
+        cutoffs = (centres[1:] + centres[:-1]) / 2
+        edges = np.concatenate([[0], np.searchsorted(ordered, cutoffs), [len(ordered)]])
+        counts = np.diff(edges)
+        means = np.diff(sums[edges]) / np.maximum(counts, 1)
+        centres = np.where(counts > 0, means, centres)
+    centres = np.maximum.accumulate(centres)
+    return centres.astype(np.float32), ((centres[1:] + centres[:-1]) / 2).astype(np.float32)
+
+
+def _length_table(ratios: NDArray[np.float32]) -> NDArray[np.float32]:
+    """256 lengths, evenly spaced in their logarithm, over a little more than what was seen."""
+    low, high = ratios.min() * 0.95, ratios.max() * 1.05
+    return np.geomspace(low, high, 256).astype(np.float32)
+
+
+def contradiction(codec: Codec) -> str | None:
+    """What is wrong with the arrays of a codec read from a file; None if nothing is."""
+    for name, array in codec.arrays.items():
+        if array.dtype == np.float32 and not np.isfinite(array).all():
+            return f"{name} holds NaN or infinity"
+    for name in ("bucket_values", "bucket_cutoffs", "lengths"):
+        if name in codec.arrays and (np.diff(codec.arrays[name]) < 0).any():
+            return f"{name} descends"
+    for name in ("centroid_scales", "dimension_scales", "lengths"):
+        if name in codec.arrays and not (codec.arrays[name] > 0).all():
+            return f"{name} is not positive"
+    return None
+

@@ -1,0 +1,703 @@
+"""The index: a folder of documents that can be searched; many read it, one writes.
+
+Puts the rooms together: documents and encoder on one side, segments and search on the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from colxtr import kernels, search
+from colxtr.build import IndexBuilder, Item
+from colxtr.codec import Codec, check_dim, check_embeddings, check_n_bits
+from colxtr.documents import Document, as_document
+from colxtr.errors import (
+    DuplicateIdError,
+    EmbeddingError,
+    IndexExistsError,
+    InputError,
+    ModelError,
+    ReadOnlyError,
+)
+from colxtr.hits import Explanation, Hit, TokenMatch
+from colxtr.info import IndexInfo, measure
+from colxtr.progress import progress_bar
+from colxtr.search import SearchSettings
+from colxtr.storage.documents import DocumentStore
+from colxtr.storage.files import check_blocks, named_errors
+from colxtr.storage.lock import WriteLock
+from colxtr.storage.manifest import (
+    EncoderEntry,
+    Manifest,
+    Settings,
+    commit,
+    is_index_file,
+    newest_generation,
+    read_manifest,
+    successor,
+)
+from colxtr.storage.segment import Segment, read_codec
+
+if TYPE_CHECKING:
+    from colxtr.encoder import Encoder
+    from colxtr.tokens import DocumentText, Token
+
+Embeddings = NDArray[np.float32]
+
+
+class _OpenSegment(NamedTuple):
+    """A segment of the generation that is open; `tokens` is None if it has none."""
+
+    name: str
+    first_ordinal: int
+    n_documents: int
+    tokens: Segment | None
+    documents: DocumentStore
+
+
+class Index:
+    """An open index. Made by `Index.create` and `Index.open`; a context manager.
+
+    Searching is safe from several threads at once. Writing is for one thread of one process.
+    """
+
+    def __init__(
+        self, path: Path, manifest: Manifest, encoder: Encoder | None, lock: WriteLock | None
+    ) -> None:
+        """Not for callers: see `Index.create` and `Index.open`."""
+        self._path, self._lock, self._encoder = path, lock, encoder
+        self._codec: Codec | None = None
+        self._segments: list[_OpenSegment] = []
+        self._closed = False
+        self._load(manifest)
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        *,
+        encoder: Encoder | str | Path | None = None,
+        dim: int | None = None,
+        n_bits: int = 2,
+        n_centroids: int | None = None,
+        windows: bool = False,
+        seed: int = 0,
+        overwrite: bool = False,
+    ) -> Self:
+        """Make an empty index and open it for writing.
+
+        Args:
+            path: A folder that does not exist yet, or is empty.
+            encoder: Encodes documents and queries: an `Encoder`, or what `Encoder.load` takes.
+                Without it and without `dim`, the built-in model.
+            dim: Length of the embeddings, for an index that gets embeddings only.
+            n_bits: Bits per dimension: 1, 2, 4, 8, or 16 for half precision without compression.
+            n_centroids: Default: 16 * sqrt(tokens), rounded down to a power of two.
+            windows: Encode texts beyond the encoder's limit in overlapping windows; by default
+                they are cut.
+            seed: Of everything random: the same documents give the same index.
+            overwrite: Replace an index that is at `path`.
+
+        Raises:
+            IndexExistsError: Something is at `path` already.
+            InputError: `dim` or `n_bits` is impossible, or both `encoder` and `dim` are given.
+            ModelError: The encoder cannot be loaded.
+        """
+        check_n_bits(n_bits)
+        if n_centroids is not None and n_centroids < 1:
+            raise InputError(f"n_centroids is {n_centroids}; at least 1 is possible")
+        loaded = _loaded(encoder) if dim is None else None
+        if dim is None:
+            assert loaded is not None
+            dim = loaded.dim
+        elif encoder is not None:
+            raise InputError("pass an encoder or dim, not both")
+        check_dim(dim)
+        folder = Path(path)
+        _check_free(folder, overwrite=overwrite)
+        with named_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        lock = WriteLock(folder)
+        try:
+            manifest = successor(
+                folder, Settings(dim, n_bits, n_centroids, seed, windows), _entry(loaded)
+            )
+            return cls(folder, commit(folder, manifest, ()), loaded, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        read_only: bool = True,
+        encoder: Encoder | str | Path | None = None,
+    ) -> Self:
+        """Open an index as it is now; what a writer commits later is not seen.
+
+        Args:
+            path: Its folder.
+            read_only: False to add documents; one process at a time can.
+            encoder: Default: the one that the index was made with, loaded when a text must be
+                encoded. Pass it here if it has moved.
+
+        Raises:
+            IndexNotFoundError: There is no index at `path`.
+            IndexVersionError: It was written in another version of the format.
+            CorruptIndexError: A file is missing or damaged.
+            IndexLockedError: `read_only` is false and another process is writing.
+        """
+        folder = Path(path)
+        read_manifest(folder)  # before the lock: no LOCK file in a folder that is not an index
+        lock = None if read_only else WriteLock(folder)
+        try:
+            loaded = None if encoder is None else _loaded(encoder)
+            index = cls(folder, read_manifest(folder), None, lock)
+            if loaded is not None:
+                index._use(loaded)
+            return index
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            raise
+
+    def close(self) -> None:
+        """Close all files and let the next writer in. May be called twice."""
+        self._closed = True
+        for segment in self._segments:
+            segment.documents.close()
+        self._segments = []
+        if self._lock is not None:
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- what is in it ----------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        """The number of documents."""
+        self._check_open()
+        return self._manifest.n_documents()
+
+    def __contains__(self, doc_id: object) -> bool:
+        self._check_open()
+        return isinstance(doc_id, str) and self._find(doc_id) is not None
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"{len(self)} documents"
+        return f"<colxtr.Index {self._path} ({state})>"
+
+    def get(self, doc_id: str) -> Document | None:
+        """The document of this id; None if it is not in the index."""
+        self._check_open()
+        found = self._find(doc_id)
+        if found is None:
+            return None
+        segment, ordinal = found
+        return segment.documents.documents([ordinal])[ordinal]
+
+    def info(self) -> IndexInfo:
+        """Counts and sizes."""
+        self._check_open()
+        tokens = [segment.tokens for segment in self._segments if segment.tokens is not None]
+        return measure(self._path, self._manifest, self._codec, tokens)
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder of texts, loaded when it is first needed.
+
+        Raises:
+            InputError: The index was made for embeddings.
+            ModelError: It cannot be loaded, or is another one than the index was made with.
+        """
+        if self._encoder is None:
+            entry = self._manifest.encoder
+            if entry is None:
+                raise InputError(
+                    f"{self._path}: made for embeddings, without an encoder; use "
+                    "add_embeddings and search_embeddings"
+                )
+            self._use(_loaded(None if entry.source == "builtin" else entry.source))
+        assert self._encoder is not None
+        return self._encoder
+
+    # -- adding -----------------------------------------------------------------------------------
+
+    def add(
+        self,
+        documents: Iterable[str | Mapping[str, Any] | Document],
+        *,
+        total: int | None = None,
+        progress: bool = False,
+        skip_existing: bool = False,
+    ) -> int:
+        """Encode documents and add them.
+
+        Works on streams of any length in bounded memory, and commits every so often: if the
+        stream or the process breaks off, what was committed stays, and after an exception (or
+        Ctrl-C) all that was encoded is committed too.
+
+        Args:
+            documents: Strings, mappings with "text" and optionally "id", "title" and "metadata",
+                or `Document`s. A document without an id gets its position in the index.
+            total: How many there are, if the iterable does not say itself: for the number of
+                centroids and the progress bar.
+            progress: Show a progress bar.
+            skip_existing: Leave out documents whose id the index already holds.
+
+        Returns:
+            The number of documents added.
+
+        Raises:
+            DuplicateIdError: An id is already in the index, or twice among the documents.
+            DocumentError: A document without usable id, text or metadata.
+            ReadOnlyError: The index was opened for reading.
+        """
+        if isinstance(documents, str | Mapping):
+            raise InputError(
+                f"add takes an iterable of documents, not one {type(documents).__name__}; "
+                "put it into a list"
+            )
+        self.encoder  # noqa: B018 - an error here is better than one after reading ahead
+        start = self._next_ordinal()
+        items = (Item(as_document(each, start + i)) for i, each in enumerate(documents))
+        return self._add(items, _total(documents, total), progress, skip_existing)
+
+    def add_embeddings(
+        self,
+        ids: Iterable[str | Mapping[str, Any] | Document],
+        embeddings: Iterable[NDArray[np.floating]],
+        *,
+        total: int | None = None,
+        progress: bool = False,
+        skip_existing: bool = False,
+    ) -> int:
+        """Add documents whose token embeddings are given.
+
+        Args:
+            ids: Ids, or whole documents if texts and metadata are to be stored too.
+            embeddings: As many arrays, (n_tokens, dim).
+            total: As `add` has it.
+            progress: Show a progress bar.
+            skip_existing: As `add` has it.
+
+        Returns:
+            The number of documents added.
+
+        Raises:
+            EmbeddingError: An array of another shape, with NaN or infinity, or a zero embedding;
+                or more ids than arrays, or fewer.
+            DuplicateIdError, DocumentError, ReadOnlyError: As `add` has it.
+        """
+        dim = self._manifest.settings.dim
+        start = self._next_ordinal()
+
+        def items() -> Iterator[Item]:
+            for i, (each, array) in enumerate(_pairs(ids, embeddings)):
+                document = Document(each, "") if isinstance(each, str) else each
+                document = as_document(document, start + i)
+                yield Item(document, check_embeddings(array, dim, f"document {document.id!r}"))
+
+        return self._add(items(), _total(ids, total), progress, skip_existing)
+
+    def _add(
+        self, items: Iterator[Item], total: int | None, progress: bool, skip_existing: bool
+    ) -> int:
+        self._check_writable()
+        before = len(self)
+        pending: set[str] = set()  # ids read but not committed: the others are in the segments
+
+        def new_items() -> Iterator[Item]:
+            for item in items:
+                doc_id = item.document.id
+                if doc_id in pending:
+                    raise DuplicateIdError(f"the id {doc_id!r} occurs twice among the documents")
+                if self._find(doc_id) is None:
+                    pending.add(doc_id)
+                    yield item
+                elif not skip_existing:
+                    raise DuplicateIdError(
+                        f"the id {doc_id!r} is already in {self._path}; "
+                        "skip_existing=True leaves such documents out"
+                    )
+
+        def committed(manifest: Manifest, documents: Sequence[Document]) -> None:
+            self._load(manifest)
+            pending.difference_update(document.id for document in documents)
+
+        with progress_bar("Indexing", total, enabled=progress) as advance:
+            builder = IndexBuilder(
+                self._path,
+                self._manifest,
+                self._codec,
+                self._encode,
+                advance=advance,
+                committed=committed,
+            )
+            builder.add(new_items(), total)
+        return len(self) - before
+
+    def _encode(self, documents: Sequence[Document]) -> list[Embeddings]:
+        arrays = self.encoder.encode_documents(documents, windows=self._manifest.settings.windows)
+        dim = self._manifest.settings.dim
+        return [
+            check_embeddings(array, dim, f"document {document.id!r}")
+            for document, array in zip(documents, arrays, strict=True)
+        ]
+
+    # -- searching --------------------------------------------------------------------------------
+
+    def search(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        method: str = "colxtr",
+        n_probe: int | None = None,
+        k_prime: int | None = None,
+        rerank: int | None = None,
+        n_candidates: int | None = None,
+        load_text: bool = True,
+    ) -> list[Hit]:
+        """The k best documents for a question.
+
+        Args:
+            query: The question. Without any token (an empty text) it finds nothing.
+            k: How many, at least 1; fewer come back if fewer are found.
+            method: "colxtr", "xtr", "colbertv2", "colbert" or "exact".
+            n_probe: Centroids that each query token looks into; see `SearchSettings` for this
+                and the following, their defaults, and what is clamped.
+            k_prime: Tokens that each query token keeps.
+            rerank: How many documents get their full MaxSim ("colxtr"); 0 for none.
+            n_candidates: How many documents get their full MaxSim ("colbertv2").
+            load_text: False leaves texts, titles and metadata out of the hits: faster for large k.
+
+        Returns:
+            Hits, the best first; equal scores in the order in which they were added.
+        """
+        settings = SearchSettings(method, n_probe, k_prime, rerank, n_candidates)
+        (embeddings,) = self.encoder.encode_queries([query])
+        return self._search(embeddings, k, settings, load_text)
+
+    def search_many(
+        self,
+        queries: Iterable[str],
+        k: int = 10,
+        *,
+        method: str = "colxtr",
+        n_probe: int | None = None,
+        k_prime: int | None = None,
+        rerank: int | None = None,
+        n_candidates: int | None = None,
+        load_text: bool = True,
+        threads: int | None = None,
+        progress: bool = False,
+    ) -> list[list[Hit]]:
+        """Hits for several questions, in their order; the parameters are those of `search`.
+
+        Args:
+            threads: Questions searched at the same time; None for all processors.
+            progress: Show progress bars.
+        """  # noqa: D417 - the rest stands at `search`
+        settings = SearchSettings(method, n_probe, k_prime, rerank, n_candidates)
+        encoded = self.encoder.encode_queries(queries, progress=progress)
+        with (
+            progress_bar("Searching", len(encoded), "queries", enabled=progress) as advance,
+            ThreadPoolExecutor(threads or kernels.default_threads()) as pool,
+        ):
+            results = []
+            for hits in pool.map(lambda e: self._search(e, k, settings, load_text), encoded):
+                results.append(hits)
+                advance(1)
+        return results
+
+    def search_embeddings(
+        self,
+        query_embeddings: NDArray[np.floating],
+        k: int = 10,
+        *,
+        method: str = "colxtr",
+        n_probe: int | None = None,
+        k_prime: int | None = None,
+        rerank: int | None = None,
+        n_candidates: int | None = None,
+        load_text: bool = True,
+    ) -> list[Hit]:
+        """The k best documents for a query given as token embeddings, (n_tokens, dim).
+
+        The other parameters are those of `search`.
+        """
+        settings = SearchSettings(method, n_probe, k_prime, rerank, n_candidates)
+        return self._search(query_embeddings, k, settings, load_text)
+
+    def explain(
+        self,
+        query: str,
+        doc_id: str,
+        *,
+        method: str = "colxtr",
+        n_probe: int | None = None,
+        k_prime: int | None = None,
+        rerank: int | None = None,
+        n_candidates: int | None = None,
+    ) -> Explanation:
+        """Why a document has the score that `search` with the same parameters gives it.
+
+        With methods that re-rank, the document is taken to be among those that are.
+
+        Raises:
+            InputError: The id is not in the index, or the query or the document has no token.
+        """
+        settings = SearchSettings(method, n_probe, k_prime, rerank, n_candidates)
+        (embeddings,) = self.encoder.encode_queries([query])
+        return self._explain(
+            embeddings, doc_id, settings, [token.text for token in self.encoder.query_tokens(query)]
+        )
+
+    def explain_embeddings(
+        self,
+        query_embeddings: NDArray[np.floating],
+        doc_id: str,
+        *,
+        method: str = "colxtr",
+        n_probe: int | None = None,
+        k_prime: int | None = None,
+        rerank: int | None = None,
+        n_candidates: int | None = None,
+    ) -> Explanation:
+        """The same for a query given as token embeddings, (n_tokens, dim)."""
+        settings = SearchSettings(method, n_probe, k_prime, rerank, n_candidates)
+        return self._explain(query_embeddings, doc_id, settings, None)
+
+    def _search(
+        self, embeddings: NDArray[np.floating], k: int, settings: SearchSettings, load_text: bool
+    ) -> list[Hit]:
+        self._check_open()
+        if k < 1:
+            raise InputError(f"k is {k}; at least 1 is possible")
+        checked = check_embeddings(embeddings, self._manifest.settings.dim, "the query")
+        collection = self._collection()
+        if collection is None or not len(checked):
+            return []
+        ranking = search.search(collection, checked, settings, k)
+        return self._hits(ranking, load_text)
+
+    def _hits(self, ranking: search.Ranking, load_text: bool) -> list[Hit]:
+        found: dict[int, Document] = {}
+        for segment in self._segments:
+            first = segment.first_ordinal
+            last = first + segment.n_documents
+            inside = [o - first for o in ranking.ordinals.tolist() if first <= o < last]
+            if not inside:
+                continue
+            if load_text:
+                documents = segment.documents.documents(inside)
+            else:
+                ids = segment.documents.ids(inside)
+                documents = {ordinal: Document(ids[ordinal], "") for ordinal in inside}
+            found |= {first + ordinal: document for ordinal, document in documents.items()}
+        return [
+            Hit(d.id, score, d.text, d.title, d.metadata)
+            for d, score in (
+                (found[ordinal], score)
+                for ordinal, score in zip(
+                    ranking.ordinals.tolist(), ranking.scores.tolist(), strict=True
+                )
+            )
+        ]
+
+    def _explain(
+        self,
+        embeddings: NDArray[np.floating],
+        doc_id: str,
+        settings: SearchSettings,
+        query_tokens: Sequence[str] | None,
+    ) -> Explanation:
+        self._check_open()
+        checked = check_embeddings(embeddings, self._manifest.settings.dim, "the query")
+        found = self._find(doc_id)
+        if found is None:
+            raise InputError(f"the id {doc_id!r} is not in {self._path}")
+        segment, ordinal = found
+        collection = self._collection()
+        tokens = segment.tokens
+        if collection is None or tokens is None or not tokens.token_counts[ordinal]:
+            raise InputError(f"the document {doc_id!r} has no token: nothing to explain")
+        if not len(checked):
+            raise InputError("the query has no token: nothing to explain")
+        score, evidence = search.explain(
+            collection, checked, settings, segment.first_ordinal + ordinal
+        )
+        source = None
+        if query_tokens is not None:
+            document = segment.documents.documents([ordinal])[ordinal]
+            source = _TokenSource(self.encoder, document, windows=self._manifest.settings.windows)
+        names = query_tokens or [""] * len(evidence)
+        matches = (
+            _match(name, each, source) for name, each in zip(names, evidence, strict=True)
+        )
+        return Explanation(doc_id, score, settings.method, tuple(matches))
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _load(self, manifest: Manifest) -> None:
+        """Open what the manifest names and is not open yet."""
+        if self._codec is None and manifest.codec is not None:
+            path = self._path / f"{manifest.codec}.safetensors"
+            check_blocks(path, manifest.files[path.name].block_crc32)
+            self._codec = read_codec(path)
+        first = sum(segment.n_documents for segment in self._segments)
+        for entry in manifest.segments[len(self._segments) :]:
+            tokens = None
+            if entry.n_tokens:
+                assert self._codec is not None
+                path = self._path / f"{entry.name}.safetensors"
+                tokens = Segment(path, self._codec, first, entry.n_documents)
+            store = DocumentStore(self._path / f"{entry.name}.sqlite")
+            self._segments.append(_OpenSegment(entry.name, first, entry.n_documents, tokens, store))
+            first += entry.n_documents
+        self._manifest = manifest
+
+    def _collection(self) -> search.Collection | None:
+        """What can be searched; None if no document has a token."""
+        tokens = [segment.tokens for segment in self._segments if segment.tokens is not None]
+        if self._codec is None or not tokens:
+            return None
+        return search.Collection(self._codec, tokens)
+
+    def _find(self, doc_id: str) -> tuple[_OpenSegment, int] | None:
+        for segment in self._segments:
+            ordinal = segment.documents.ordinal(doc_id)
+            if ordinal is not None:
+                return segment, ordinal
+        return None
+
+    def _next_ordinal(self) -> int:
+        return sum(segment.n_documents for segment in self._segments)
+
+    def _use(self, encoder: Encoder) -> None:
+        """Take an encoder, if it is the one that the index was made with."""
+        entry = self._manifest.encoder
+        if entry is not None and entry.fingerprint != encoder.fingerprint:
+            raise ModelError(
+                f"{self._path}: made with the encoder {entry.name!r} ({entry.source}), fingerprint "
+                f"{entry.fingerprint}; {encoder.source!r} has {encoder.fingerprint}. Open the "
+                "index with encoder= the one it was made with, or build it anew"
+            )
+        if encoder.dim != self._manifest.settings.dim:
+            raise EmbeddingError(
+                f"{self._path}: holds embeddings of {self._manifest.settings.dim} dimensions, "
+                f"{encoder.source!r} makes {encoder.dim}"
+            )
+        self._encoder = encoder
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InputError(f"{self._path}: the index was closed; open it again")
+
+    def _check_writable(self) -> None:
+        self._check_open()
+        if self._lock is None:
+            raise ReadOnlyError(
+                f"{self._path}: opened for reading; use Index.open(path, read_only=False)"
+            )
+
+
+class _TokenSource:
+    """Which characters of a document each of its token embeddings stands for."""
+
+    def __init__(self, encoder: Encoder, document: Document, *, windows: bool) -> None:
+        self.tokens: list[Token] = encoder.document_tokens(document, windows=windows)
+        self.text: DocumentText = encoder.document_text(document)
+
+
+def _match(
+    query_token: str, evidence: search.TokenEvidence, source: _TokenSource | None
+) -> TokenMatch:
+    match = TokenMatch(
+        query_token,
+        evidence.similarity,
+        evidence.retrieved,
+        evidence.imputed,
+        evidence.document_token,
+    )
+    if source is None or evidence.document_token >= len(source.tokens):
+        return match  # the document was added as embeddings
+    token = source.tokens[evidence.document_token]
+    span = source.text.locate(token.start, token.end) if token.end > token.start else None
+    return TokenMatch(
+        query_token,
+        evidence.similarity,
+        evidence.retrieved,
+        evidence.imputed,
+        evidence.document_token,
+        token.text,
+        span.field if span else None,
+        span.start if span else 0,
+        span.end if span else 0,
+    )
+
+
+def _loaded(encoder: Encoder | str | Path | None) -> Encoder:
+    from colxtr.encoder import Encoder  # noqa: PLC0415 - not needed by indexes of embeddings
+
+    return encoder if isinstance(encoder, Encoder) else Encoder.load(encoder)
+
+
+def _entry(encoder: Encoder | None) -> EncoderEntry | None:
+    return encoder and EncoderEntry(encoder.source, encoder.name, encoder.fingerprint)
+
+
+def _check_free(folder: Path, *, overwrite: bool) -> None:
+    if newest_generation(folder) is not None:
+        if not overwrite:
+            raise IndexExistsError(
+                f"{folder}: an index is already here; open it to add to it, or overwrite it"
+            )
+    elif folder.exists() and (
+        not folder.is_dir() or any(not is_index_file(path.name) for path in folder.iterdir())
+    ):
+        raise IndexExistsError(f"{folder}: exists and is not an index; choose another path")
+
+
+def _total(documents: object, total: int | None) -> int | None:
+    if total is not None or not hasattr(documents, "__len__"):
+        return total
+    return len(documents)
+
+
+def _pairs(
+    ids: Iterable[Any], embeddings: Iterable[NDArray[np.floating]]
+) -> Iterator[tuple[Any, NDArray[np.floating]]]:
+    """Pairs, or an error if one side is longer."""
+    others = iter(embeddings)
+    missing = object()
+    count = 0
+    for each in ids:
+        array = next(others, missing)
+        if array is missing:
+            raise EmbeddingError(f"there are embeddings for {count} documents, but more ids")
+        count += 1
+        yield each, array  # type: ignore[misc]
+    if next(others, missing) is not missing:
+        raise EmbeddingError(f"there are {count} ids, but more embeddings")
+
+

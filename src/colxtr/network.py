@@ -1,0 +1,116 @@
+"""One ONNX network: ids and attention mask in, token embeddings out.
+
+Knows nothing of text. ONNX Runtime is imported when a network is opened.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from colxtr.errors import ModelError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+_NEEDED_INPUTS = {"input_ids", "attention_mask"}
+_INPUTS = {*_NEEDED_INPUTS, "token_type_ids"}
+_OUTPUT = "token_embeddings"
+_REMEDY = "copy it again, or export the model again (colxtr export)"
+
+_left_behind: list[Any] = []  # sessions of a parent process; see Network._own_session
+
+
+class Network:
+    """An ONNX network that is ready to run, in any thread and after a fork.
+
+    Args:
+        path: The ONNX file.
+        dim: What the embeddings must have.
+        threads: How many threads one run uses.
+
+    Raises:
+        ModelError: The file is damaged, or its inputs, output or dimension are not ours.
+    """
+
+    def __init__(self, path: Path, *, dim: int, threads: int) -> None:
+        self._path, self._dim, self._threads = path, dim, threads
+        self._session = _open_session(path, threads)
+        self._process = os.getpid()
+        inputs = {node.name: node.type for node in self._session.get_inputs()}
+        self._with_token_types = "token_type_ids" in inputs
+        _check_graph(path, inputs, self._session.get_outputs())
+        self.run(np.zeros((1, 1), np.int64), np.ones((1, 1), np.int64))
+
+    def run(self, ids: NDArray[np.int64], attention: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Run one batch.
+
+        Args:
+            ids: Vocabulary ids, (batch, length).
+            attention: 1 for tokens to attend to, else 0; (batch, length).
+
+        Returns:
+            Token embeddings as the network makes them, (batch, length, dim).
+
+        Raises:
+            ModelError: The network fails, or its output has another shape.
+        """
+        feed = {"input_ids": ids, "attention_mask": attention}
+        if self._with_token_types:
+            feed["token_type_ids"] = np.zeros_like(ids)
+        try:
+            output: NDArray[np.float32] = self._own_session().run([_OUTPUT], feed)[0]
+        except Exception as error:  # noqa: BLE001 - the runtime's errors share no base
+            raise ModelError(
+                f"{self._path} failed on a batch of {ids.shape[0]} x {ids.shape[1]} tokens: "
+                f"{error}; see that tokenizer and lengths in colxtr.json belong to this network"
+            ) from None
+        if output.shape != (*ids.shape, self._dim):
+            raise ModelError(
+                f'{self._path}: "{_OUTPUT}" has the shape {output.shape} for {ids.shape} ids, not '
+                f'{(*ids.shape, self._dim)}; correct "dim" in colxtr.json, or {_REMEDY}'
+            )
+        return output
+
+    def _own_session(self) -> onnxruntime.InferenceSession:
+        """The session of this process: its threads do not survive a fork, so a child opens one."""
+        if self._process != os.getpid():
+            _left_behind.append(self._session)  # ending it would wait for its threads for ever
+            self._session = _open_session(self._path, self._threads)
+            self._process = os.getpid()
+        return self._session
+
+
+def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    import onnxruntime  # noqa: PLC0415 - loaded when a model is, not with the package
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # failures are raised; nothing is printed besides
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001 - the runtime's errors share no base
+        raise ModelError(f"{path} is not an ONNX network: {error}; {_REMEDY}") from None
+
+
+def _check_graph(path: Path, inputs: dict[str, str], outputs: list[Any]) -> None:
+    if not _NEEDED_INPUTS <= inputs.keys() <= _INPUTS:
+        raise ModelError(
+            f"{path} has the inputs {sorted(inputs)}; it needs input_ids and attention_mask, and "
+            f"may have token_type_ids; {_REMEDY}"
+        )
+    if wrong := [name for name, kind in inputs.items() if kind != "tensor(int64)"]:
+        raise ModelError(
+            f'{path}: the input "{wrong[0]}" is {inputs[wrong[0]]}, not tensor(int64); {_REMEDY}'
+        )
+    kinds = {node.name: node.type for node in outputs}
+    if kinds.get(_OUTPUT) != "tensor(float)":
+        raise ModelError(
+            f'{path} has the outputs {kinds or "none"}; it needs "{_OUTPUT}" of tensor(float); '
+            f"{_REMEDY}"
+        )

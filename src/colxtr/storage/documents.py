@@ -1,0 +1,101 @@
+"""The ids, titles, texts and metadata of a segment's documents, in a SQLite file."""
+
+from __future__ import annotations
+
+import errno
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from colxtr.documents import Document
+from colxtr.errors import CorruptIndexError
+from colxtr.storage.files import named_errors, sync_file
+
+SCHEMA = """
+CREATE TABLE documents (
+    ordinal  INTEGER PRIMARY KEY,
+    id       TEXT NOT NULL UNIQUE,
+    title    TEXT NOT NULL,
+    text     TEXT NOT NULL,
+    metadata TEXT NOT NULL
+) STRICT
+"""
+MOST_VARIABLES = 500  # SQLite's lowest default limit is 999
+
+
+def write_documents(path: Path, documents: Iterable[Document]) -> None:
+    """Write a new file and force it to the disk."""
+    path.unlink(missing_ok=True)
+    rows = (
+        (i, d.id, d.title, d.text, json.dumps(dict(d.metadata))) for i, d in enumerate(documents)
+    )
+    with named_errors(path):
+        connection = sqlite3.connect(path, isolation_level=None)
+        try:
+            # No journal: the file counts only once a manifest names it.
+            connection.execute("PRAGMA journal_mode = OFF")
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("BEGIN")
+            connection.execute(SCHEMA)
+            connection.executemany("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", rows)
+            connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
+            raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from error
+        finally:
+            connection.close()
+        sync_file(path)
+
+
+class DocumentStore:
+    """Reads the documents of one segment. Safe to use from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    def ordinal(self, identifier: str) -> int | None:
+        """The ordinal of an id within the segment; None if it is not here."""
+        rows = self._select("SELECT ordinal FROM documents WHERE id = ?", (identifier,))
+        return rows[0][0] if rows else None
+
+    def ids(self, ordinals: Sequence[int]) -> dict[int, str]:
+        """The ids of some documents."""
+        return {ordinal: identifier for ordinal, identifier in self._rows("id", ordinals)}
+
+    def documents(self, ordinals: Sequence[int]) -> dict[int, Document]:
+        """Some documents whole."""
+        return {
+            ordinal: Document(identifier, text, title, json.loads(metadata))
+            for ordinal, identifier, title, text, metadata in self._rows(
+                "id, title, text, metadata", ordinals
+            )
+        }
+
+    def _rows(self, columns: str, ordinals: Sequence[int]) -> list[tuple]:  # type: ignore[type-arg]
+        rows = []
+        for start in range(0, len(ordinals), MOST_VARIABLES):
+            some = ordinals[start : start + MOST_VARIABLES]
+            marks = ", ".join("?" * len(some))
+            rows += self._select(
+                f"SELECT ordinal, {columns} FROM documents WHERE ordinal IN ({marks})", some
+            )
+        if len(rows) != len(set(ordinals)):
+            raise CorruptIndexError(f"{self._path}: damaged: documents are missing from it")
+        return rows
+
+    def _select(self, query: str, values: Sequence[object]) -> list[tuple]:  # type: ignore[type-arg]
+        with self._lock:
+            try:
+                return self._connection.execute(query, values).fetchall()
+            except (sqlite3.DatabaseError, UnicodeError) as error:
+                raise CorruptIndexError(f"{self._path}: damaged: {error}") from None

@@ -1,0 +1,103 @@
+"""Files that reach the disk, and checksums that prove it. Knows nothing of what is in them."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from colxtr.errors import CorruptIndexError, DiskFullError, StorageError
+
+BLOCK_BYTES = 1 << 20
+
+
+@contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Turn an `OSError` while writing into a `StorageError` that names the file and a remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise DiskFullError(
+                f"{path}: {error.strerror}; free some space and run the command again "
+                "(what was committed before is safe)"
+            ) from error
+        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def sync_file(path: Path) -> None:
+    """Force a file's content to the disk."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """Force a folder's entries to the disk (where the system has such a thing)."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file that is there as a whole or not at all, even if the machine stops."""
+    temporary = path.with_name(path.name + ".tmp")
+    with named_errors(path):
+        temporary.write_bytes(content)
+        sync_file(temporary)
+        temporary.replace(path)
+        sync_folder(path.parent)
+
+
+def block_checksums(path: Path) -> list[str]:
+    """The CRC-32 of each block of 1 MiB, as eight hexadecimal digits."""
+    with path.open("rb") as file:
+        return [
+            f"{zlib.crc32(block):08x}" for block in iter(lambda: file.read(BLOCK_BYTES), b"")
+        ]
+
+
+def check_blocks(path: Path, expected: list[str]) -> None:
+    """Compare every block of a file with its checksum.
+
+    Raises:
+        CorruptIndexError: A block differs; names the file and the offset.
+    """
+    found = block_checksums(path)
+    for i, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+        if ours != theirs:
+            raise CorruptIndexError(
+                f"{path}: damaged between bytes {i * BLOCK_BYTES:,} and {(i + 1) * BLOCK_BYTES:,} "
+                f"(checksum {ours}, expected {theirs}); restore the file or build the index anew"
+            )
+
+
+def check_length(path: Path, expected: int) -> None:
+    """Raise `CorruptIndexError` unless the file is there and `expected` bytes long."""
+    try:
+        found = path.stat().st_size
+    except FileNotFoundError:
+        raise CorruptIndexError(f"{path}: missing; restore it or build the index anew") from None
+    if found != expected:
+        raise CorruptIndexError(
+            f"{path}: has {found:,} bytes, expected {expected:,}; "
+            "restore it or build the index anew"
+        )
+
+
+def map_file(path: Path) -> mmap.mmap | bytes:
+    """The file's content, mapped read-only; an empty file is empty bytes."""
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            return b""
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -1,0 +1,226 @@
+"""Manifests: which files make a generation of an index, and the commit that makes it so."""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+from colxtr.errors import CorruptIndexError, IndexNotFoundError, IndexVersionError
+from colxtr.storage.files import block_checksums, check_length, write_atomically
+
+FORMAT, VERSION = "colxtr-index", 1
+MANIFEST_NAME = re.compile(r"manifest-([1-9][0-9]{0,17})\.json")
+FILE_NAME = re.compile(
+    r"(codec-[1-9][0-9]{0,17}\.safetensors"
+    r"|segment-[1-9][0-9]{0,17}(\.safetensors|\.sqlite|-deletes-[1-9][0-9]{0,17}\.safetensors))"
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was decided when the index was created.
+
+    Attributes:
+        dim: Length of a token embedding.
+        n_bits: Bits per dimension.
+        n_centroids: None to choose from the number of tokens.
+        seed: Of everything random.
+        windows: Whether texts beyond the encoder's limit are encoded in overlapping windows;
+            otherwise they are cut.
+    """
+
+    dim: int
+    n_bits: int
+    n_centroids: int | None = None
+    seed: int = 0
+    windows: bool = False
+
+
+@dataclass(frozen=True)
+class EncoderEntry:
+    """Which encoder made the embeddings: where it was loaded from, its name, its content."""
+
+    source: str
+    name: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class SegmentEntry:
+    """One segment: the stem of its files and its size."""
+
+    name: str
+    n_documents: int
+    n_tokens: int
+    deletes: str | None = None
+    n_deleted: int = 0
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """Length of a file and the CRC-32 of each of its blocks."""
+
+    bytes: int
+    block_crc32: list[str]
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Measure a file."""
+        return cls(path.stat().st_size, block_checksums(path))
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One generation of an index; docs/index-format.md describes the fields."""
+
+    settings: Settings
+    encoder: EncoderEntry | None
+    written_by: str
+    generation: int = 0
+    next_number: int = 1
+    codec: str | None = None
+    segments: tuple[SegmentEntry, ...] = ()
+    files: dict[str, FileEntry] = field(default_factory=dict)
+
+    def file_name(self) -> str:
+        """The manifest's own file."""
+        return f"manifest-{self.generation}.json"
+
+    def n_documents(self) -> int:
+        """Documents that are not deleted."""
+        return sum(segment.n_documents - segment.n_deleted for segment in self.segments)
+
+
+def commit(folder: Path, manifest: Manifest, new_files: Iterable[Path]) -> Manifest:
+    """Make `manifest`, with files that are already on the disk, the next generation.
+
+    Returns:
+        The manifest as it was written, then in force.
+    """
+    files = manifest.files | {path.name: FileEntry.of(path) for path in new_files}
+    manifest = replace(manifest, files=files, generation=manifest.generation + 1)
+    content = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
+    line = json.dumps(content).encode()
+    write_atomically(
+        folder / manifest.file_name(), line + b"\n" + f"{zlib.crc32(line):08x}\n".encode()
+    )
+    _remove_unnamed(folder, manifest)
+    return manifest
+
+
+def _remove_unnamed(folder: Path, manifest: Manifest) -> None:
+    """Remove older manifests, and files of ours that no manifest names."""
+    for path in folder.iterdir():
+        older = MANIFEST_NAME.fullmatch(path.name) and path.name != manifest.file_name()
+        unnamed = FILE_NAME.fullmatch(path.name) and path.name not in manifest.files
+        if older or unnamed or path.name.endswith(".json.tmp"):
+            path.unlink(missing_ok=True)
+
+
+def newest_generation(folder: Path) -> int | None:
+    """The highest generation in a folder; None if it is not an index."""
+    if not folder.is_dir():
+        return None
+    matches = (MANIFEST_NAME.fullmatch(path.name) for path in folder.iterdir())
+    return max((int(match[1]) for match in matches if match), default=None)
+
+
+def is_index_file(name: str) -> bool:
+    """Whether a file of this name can only be part of an index."""
+    return bool(MANIFEST_NAME.fullmatch(name) or FILE_NAME.fullmatch(name)) or name == "LOCK"
+
+
+def successor(folder: Path, settings: Settings, encoder: EncoderEntry | None) -> Manifest:
+    """An empty index in place of whatever index lies in the folder, readable or not."""
+    numbers = [int(n) for path in folder.iterdir() for n in re.findall(r"-([0-9]+)", path.name)]
+    return Manifest(
+        settings,
+        encoder,
+        written_by=f"colxtr {version('colxtr')}",
+        generation=newest_generation(folder) or 0,
+        next_number=max(numbers, default=0) + 1,
+    )
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The newest manifest, after checking that all its files are there with the right length.
+
+    Raises:
+        IndexNotFoundError: The folder is not an index.
+        IndexVersionError: It was written in another version of the format.
+        CorruptIndexError: The manifest is damaged, or a file is missing or cut.
+    """
+    generation = newest_generation(folder)
+    if generation is None:
+        raise IndexNotFoundError(
+            f"{folder}: no colxtr index here; make one with `colxtr index DOCS --index {folder}`"
+        )
+    path = folder / f"manifest-{generation}.json"
+    content = _checked_json(path)
+    if content.get("format") != FORMAT or content.get("version") != VERSION:
+        raise IndexVersionError(
+            f"{path}: format {content.get('format')!r} version {content.get('version')!r}; "
+            f"this colxtr reads {FORMAT!r} version {VERSION}: build the index anew, or use the "
+            "colxtr that wrote it"
+        )
+    try:
+        manifest = _parse(content)
+        _check(manifest, generation)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptIndexError(f"{path}: damaged: {type(error).__name__}: {error}") from None
+    for name, entry in manifest.files.items():
+        check_length(folder / name, entry.bytes)
+    return manifest
+
+
+def _checked_json(path: Path) -> dict[str, Any]:
+    lines = path.read_bytes().split(b"\n")
+    if len(lines) != 3 or lines[1] != f"{zlib.crc32(lines[0]):08x}".encode() or lines[2]:
+        raise CorruptIndexError(f"{path}: damaged: its checksum does not fit its content")
+    try:
+        content = json.loads(lines[0])
+    except (ValueError, RecursionError) as error:
+        raise CorruptIndexError(f"{path}: damaged: {error}") from None
+    if not isinstance(content, dict):
+        raise CorruptIndexError(f"{path}: damaged: not a JSON object")
+    return content
+
+
+def _parse(content: dict[str, Any]) -> Manifest:
+    encoder = content["encoder"]
+    return Manifest(
+        settings=Settings(**content["settings"]),
+        encoder=None if encoder is None else EncoderEntry(**encoder),
+        written_by=content["written_by"],
+        generation=content["generation"],
+        next_number=content["next_number"],
+        codec=content["codec"],
+        segments=tuple(SegmentEntry(**segment) for segment in content["segments"]),
+        files={name: FileEntry(**entry) for name, entry in content["files"].items()},
+    )
+
+
+def _check(manifest: Manifest, generation: int) -> None:
+    """Raise `ValueError` for what a kernel or a path must never see."""
+    if manifest.generation != generation:
+        raise ValueError(f"generation {manifest.generation} in the file of {generation}")
+    for name in manifest.files:
+        if not FILE_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not a file name of this format")
+    stems = [segment.name for segment in manifest.segments]
+    named = [f"{stem}.sqlite" for stem in stems]
+    named += [f"{segment.name}.safetensors" for segment in manifest.segments if segment.n_tokens]
+    if manifest.codec is not None:
+        named.append(f"{manifest.codec}.safetensors")
+    elif any(segment.n_tokens for segment in manifest.segments):
+        raise ValueError("tokens without a codec")
+    if missing := set(named) - set(manifest.files):
+        raise ValueError(f"no checksums for {sorted(missing)}")
+    if len(set(stems)) < len(stems):
+        raise ValueError("a segment is named twice")

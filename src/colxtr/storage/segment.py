@@ -1,0 +1,196 @@
+"""Segments: some documents' codes in inverted lists, and the way back from a document.
+
+Knows the codec as arrays and native objects, nothing of encoders or search methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from colxtr import kernels
+from colxtr.codec import Codec, EncodedTokens, contradiction
+from colxtr.documents import Document
+from colxtr.errors import CorruptIndexError
+from colxtr.storage.arrays import read_arrays, write_arrays
+from colxtr.storage.documents import write_documents
+
+Array = NDArray[Any]
+
+ARRAYS = {
+    "list_centroids": (np.uint32, 1),
+    "list_offsets": (np.uint64, 1),
+    "document_offsets": (np.uint64, 1),
+    "ordinals": (np.uint8, 1),
+    "positions": (np.uint8, 1),
+    "codes": (np.uint8, 2),
+    "lengths": (np.uint8, 1),
+}
+CODEC_Array = NDArray[Any]
+
+ARRAYS = {
+    "centroids": (np.int8, 2),
+    "centroid_scales": (np.float32, 1),
+    "dimension_scales": (np.float32, 1),
+    "bucket_values": (np.float32, 1),
+    "bucket_cutoffs": (np.float32, 1),
+    "lengths": (np.float32, 1),
+}
+
+
+def write_codec(path: Path, codec: Codec) -> None:
+    """Write a codec to a new file."""
+    write_arrays(path, codec.arrays, {"n_bits": codec.n_bits, "dim": codec.dim})  # type: ignore[arg-type]
+
+
+def read_codec(path: Path) -> Codec:
+    """Read a codec.
+
+    Raises:
+        CorruptIndexError: The file is damaged or contradicts itself.
+    """
+    file = read_arrays(path)
+    arrays = {
+        name: file.array(name, *CODEC_ARRAYS[name]) for name in file.arrays if name in CODEC_ARRAYS
+    }
+    codec = Codec(file.number("n_bits"), arrays)
+    try:
+        codec.native  # noqa: B018 - checks shapes
+    except (TypeError, ValueError) as error:
+        raise CorruptIndexError(f"{path}: damaged: {error}") from None
+    if problem := contradiction(codec):
+        raise CorruptIndexError(f"{path}: damaged: {problem}")
+    return codec
+
+
+class Batch(NamedTuple):
+    """Documents with the codes of all their tokens, document after document."""
+
+    documents: Sequence[Document]
+    token_counts: Sequence[int]
+    encoded: EncodedTokens
+
+
+class SegmentBuilder:
+    """Collects coded documents in memory until they are written as one segment."""
+
+    def __init__(self) -> None:
+        self._batches: list[Batch] = []
+        self.n_bytes = 0  # of codes and texts, roughly
+
+    def add(self, batch: Batch) -> None:
+        """Add documents, as a whole or (if interrupted) not at all."""
+        self._batches.append(batch)
+        self.n_bytes += batch.encoded.codes.nbytes + sum(len(d.text) for d in batch.documents)
+
+    def __bool__(self) -> bool:
+        return bool(self._batches)
+
+    @property
+    def documents(self) -> list[Document]:
+        """Documents so far."""
+        return [document for batch in self._batches for document in batch.documents]
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens so far."""
+        return sum(len(batch.encoded.centroids) for batch in self._batches)
+
+    def write(self, folder: Path, name: str) -> list[Path]:
+        """Write the segment's files, without arrays if there are no tokens; returns them."""
+        arrays_path, documents_path = folder / f"{name}.safetensors", folder / f"{name}.sqlite"
+        write_documents(documents_path, self.documents)
+        if not self.n_tokens:
+            return [documents_path]
+        arrays, widths = _segment_arrays(self._batches)
+        sizes = {"n_documents": len(self.documents), "n_tokens": self.n_tokens}
+        write_arrays(arrays_path, arrays, sizes | widths)
+        return [arrays_path, documents_path]
+
+
+def _segment_arrays(batches: Sequence[Batch]) -> tuple[dict[str, Array], dict[str, int]]:
+    """The arrays of a segment, and the widths of the packed ones."""
+    coded = [batch.encoded for batch in batches if len(batch.encoded.centroids)]
+    centroids = np.concatenate([tokens.centroids for tokens in coded])
+    token_counts = np.concatenate([np.asarray(b.token_counts, np.int64) for b in batches])
+    order = np.argsort(centroids, kind="stable")  # list position -> token
+    positions = np.empty(len(order), np.uint64)
+    positions[order] = np.arange(len(order), dtype=np.uint64)
+    packed_positions, position_bits = kernels.pack(positions)
+    owners = np.repeat(np.arange(len(token_counts), dtype=np.uint64), token_counts)
+    ordinals, ordinal_bits = kernels.pack(owners[order])
+    list_centroids, list_sizes = np.unique(centroids, return_counts=True)
+    arrays: dict[str, Array] = {
+        "list_centroids": list_centroids,
+        "list_offsets": _offsets(list_sizes),
+        "document_offsets": _offsets(token_counts),
+        "ordinals": ordinals,
+        "positions": packed_positions,
+        "codes": np.concatenate([tokens.codes for tokens in coded])[order],
+    }
+    lengths = [tokens.lengths for tokens in coded if tokens.lengths is not None]
+    if lengths:
+        arrays["lengths"] = np.concatenate(lengths)[order]
+    return arrays, {"ordinal_bits": ordinal_bits, "position_bits": position_bits}
+
+
+def _offsets(sizes: NDArray[np.int64]) -> NDArray[np.uint64]:
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.uint64)
+
+
+class Segment:
+    """A segment with tokens, mapped.
+
+    Attributes:
+        path: Of its arrays.
+        first_ordinal: The ordinal of its first document in the whole index.
+        n_documents: Deleted ones included.
+        n_tokens: Tokens of all of them.
+        list_centroids: (n_lists,) uint32, ascending.
+        list_sizes: (n_lists,) int64, tokens in each list.
+        token_counts: (n_documents,) int64.
+        native: The same arrays in the native module.
+        bytes: Sizes of the arrays, by name.
+    """
+
+    def __init__(self, path: Path, codec: Codec, first_ordinal: int, n_documents: int) -> None:
+        self.path = path
+        self.first_ordinal = first_ordinal
+        self.n_documents = n_documents
+        self._codec = codec
+        file = read_arrays(path)
+        arrays = {
+            name: file.array(name, *ARRAYS[name])
+            for name in ARRAYS
+            if name != "lengths" or name in file.arrays
+        }
+        try:
+            with kernels.damage_named(path):
+                self.native = kernels.Segment(
+                    codec.native,
+                    first_ordinal,
+                    ordinal_bits=file.number("ordinal_bits"),
+                    position_bits=file.number("position_bits"),
+                    **arrays,
+                )
+        except (TypeError, ValueError) as error:
+            raise CorruptIndexError(f"{path}: damaged: {error}") from None
+        if len(arrays["document_offsets"]) != n_documents + 1:
+            raise CorruptIndexError(
+                f"{path}: damaged: {len(arrays['document_offsets']) - 1} documents, "
+                f"the manifest has {n_documents}"
+            )
+        self.n_tokens = len(arrays["codes"])
+        self.bytes = {name: array.nbytes for name, array in arrays.items()}
+        self.list_centroids = arrays["list_centroids"]
+        self.list_sizes = np.diff(arrays["list_offsets"]).astype(np.int64)
+        self.token_counts = np.diff(arrays["document_offsets"]).astype(np.int64)
+
+    def decompress(self, ordinal: int) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
+        """The tokens of a document (ordinal within the segment): (n, dim), and their centroids."""
+        with kernels.damage_named(self.path):
+            return self.native.decode_document(self._codec.native, ordinal)

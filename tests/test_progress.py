@@ -1,0 +1,74 @@
+import io
+from collections.abc import Iterator
+
+import pytest
+
+from colxtr import progress
+from colxtr.progress import progress_bar
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    yield now
+
+
+def test_short_work_shows_nothing(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar("Encoding", 10) as advance:
+        clock[0] += 1.9
+        advance(10)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_log_gets_a_line_every_ten_seconds(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress_bar("Encoding", 10_000) as advance:
+        for _ in range(24):
+            clock[0] += 1
+            advance(100)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "Encoding: 200 of 10,000 documents, 100/s, 98 s left",
+        "Encoding: 1,200 of 10,000 documents, 100/s, 88 s left",
+        "Encoding: 2,200 of 10,000 documents, 100/s, 78 s left",
+    ]
+
+
+def test_an_unknown_total(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar("Reading", None, "lines") as advance:
+        clock[0] += 3
+        advance(6)
+    assert capsys.readouterr().err == "Reading: 6 lines, 2/s\n"
+
+
+def test_switched_off(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar("Encoding", 10, enabled=False) as advance:
+        clock[0] += 100
+        advance(10)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("total", [1000, None])
+def test_a_terminal_gets_a_live_line(
+    clock: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    total: int | None,
+) -> None:
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+    with progress_bar("Encoding", total) as advance:
+        for _ in range(5):
+            clock[0] += 1
+            advance(200)
+    assert "Encoding" in screen.getvalue()
+    assert "200/s" in screen.getvalue()
+    assert capsys.readouterr().out == ""
