@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +84,22 @@ def test_a_run_cannot_hold_white_space_and_stays_as_it_was(tmp_path, identifier)
     with pytest.raises(InputError, match="separated by white space"):
         write_run(path, {"q": [Hit("a", 1.0), Hit(identifier, 0.5)]})
     assert [p.read_text(encoding="utf-8") for p in tmp_path.iterdir()] == ["before"]
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    write_run(tmp_path / "link", {"q": [Hit("a", 0.5)]})
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "run").read_text(encoding="utf-8") == "q Q0 a 1 0.5 colxtr\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_stays_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
+        write_run(tmp_path / "pipe", {"q": [Hit("a", 0.5)]})
+        assert reader.stdout.read() == b"q Q0 a 1 0.5 colxtr\n"
+    assert [path.is_fifo() for path in tmp_path.iterdir()] == [True]
 
 
 def test_a_run_is_read_by_evaluation_tools(tmp_path):

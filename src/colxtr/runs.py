@@ -31,7 +31,7 @@ Runs = Mapping[str, Iterable[Scored]] | Iterable[tuple[str, Iterable[Scored]]]
 
 
 def write_run(path: str | Path, runs: Runs, *, tag: str = "colxtr") -> int:
-    """Write a run; the file appears whole or not at all.
+    """Write a run; the file appears whole or not at all (a pipe gets line after line).
 
     Args:
         path: The file; an existing one is replaced.
@@ -46,6 +46,10 @@ def write_run(path: str | Path, runs: Runs, *, tag: str = "colxtr") -> int:
         OSError: The file cannot be written.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():  # a pipe or a device
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            return print_run(file, runs, tag=tag)
+    path = path.resolve()  # what a link names is written, the link stays
     partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
     try:
         with partial.open("w", encoding="utf-8", newline="\n") as file:

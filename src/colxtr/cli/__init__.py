@@ -7,6 +7,7 @@ it.
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated
 
@@ -51,6 +52,7 @@ def options(
 
 def main() -> None:
     """Run the command line; the process ends with 0, 1 (error), 2 (usage) or 130 (interrupted)."""
+    _print_any_text()
     arguments = sys.argv[1:]
     if _take(arguments, "--debug"):
         show_tracebacks()
@@ -58,6 +60,13 @@ def main() -> None:
         sys.stdout.write(f"colxtr {_version()}\n")
         return
     app(arguments, prog_name="colxtr")
+
+
+def _print_any_text() -> None:
+    """Print UTF-8 into files and pipes, and on a terminal whatever it can show."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        encoding = None if sys.stdout.isatty() else "utf-8"
+        sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def _take(arguments: list[str], flag: str) -> bool:

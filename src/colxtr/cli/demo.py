@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from colxtr import Encoder, Index
+    from colxtr.encoder import Encoder
+    from colxtr.index import Index
 
 _HITS = 3
 
@@ -53,9 +54,10 @@ def demo(
 def _run(target: Path, passages: int | None) -> None:
     from itertools import islice  # noqa: PLC0415
 
-    from colxtr import Encoder, Index  # noqa: PLC0415
     from colxtr.cli.render import megabytes  # noqa: PLC0415
     from colxtr.demo import QUESTIONS, stdlib_documents  # noqa: PLC0415
+    from colxtr.encoder import Encoder  # noqa: PLC0415
+    from colxtr.index import Index  # noqa: PLC0415
 
     documents = list(islice(stdlib_documents(), passages))
     version = sys.version.split()[0]

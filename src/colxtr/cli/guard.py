@@ -27,10 +27,9 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # Whoever read us has gone (| head): Python must not try to flush at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _flush()
+        except BrokenPipeError:  # whoever read us has gone (| head)
+            _forget_output()
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             if _settings["tracebacks"]:
@@ -42,6 +41,19 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             end(f"error: {_message(error)}", code=1)
 
     return run
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _forget_output()
+        raise
+
+
+def _forget_output() -> None:
+    """Send what is still to be printed nowhere, or Python would fail again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def end(message: str, code: int) -> None:

@@ -15,9 +15,9 @@ import typer
 from colxtr.cli.guard import add_hint, end
 
 if TYPE_CHECKING:
-    from colxtr import Index
     from colxtr.corpora import ReadReport
     from colxtr.documents import Document
+    from colxtr.index import Index
 
 
 def index(  # noqa: PLR0917 (typer passes by name)
@@ -80,7 +80,8 @@ def index(  # noqa: PLR0917 (typer passes by name)
 
 
 def _open(path: Path, n_bits: int, model: str | None, overwrite: bool, resume: bool) -> Index:
-    from colxtr import Encoder, Index  # noqa: PLC0415
+    from colxtr.encoder import Encoder  # noqa: PLC0415
+    from colxtr.index import Index  # noqa: PLC0415
 
     encoder = Encoder.load(model) if model or not (resume and path.exists()) else None
     if resume and path.exists():

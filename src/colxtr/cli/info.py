@@ -21,8 +21,8 @@ def info(
         colxtr info my.index
         colxtr info my.index --json | jq .n_documents
     """  # noqa: D301
-    from colxtr import Index  # noqa: PLC0415
     from colxtr.cli.render import info_lines  # noqa: PLC0415
+    from colxtr.index import Index  # noqa: PLC0415
 
     with Index.open(path) as index:
         found = index.info()

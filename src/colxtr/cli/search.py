@@ -15,8 +15,8 @@ import typer
 from colxtr.cli.guard import end
 
 if TYPE_CHECKING:
-    from colxtr import Index
     from colxtr.hits import Explanation, Hit
+    from colxtr.index import Index
 
 
 class Method(StrEnum):
@@ -78,7 +78,7 @@ def search(  # noqa: PLR0917 (typer passes by name)
         "k_prime": k_prime,
         "rerank": rerank,
     }
-    from colxtr import Index  # noqa: PLC0415
+    from colxtr.index import Index  # noqa: PLC0415
 
     with Index.open(path) as index:
         if file is not None:
@@ -102,13 +102,13 @@ def _search_one(  # noqa: PLR0917 (as the command's)
 
     print_hits(hits, _explanations(index, query, hits, options), table=explain)
     if not hits:
-        sys.stdout.write("nothing found: the index is empty\n")
+        sys.stderr.write("nothing found\n")
 
 
 def _explanations(
     index: Index, query: str, hits: Iterable[Hit], options: dict[str, Any]
 ) -> list[Explanation]:
-    return [index.explain(query, hit.id, method=options["method"]) for hit in hits]
+    return [index.explain(query, hit.id, **options) for hit in hits]
 
 
 def _search_file(  # noqa: PLR0917 (as the command's)
