@@ -298,14 +298,14 @@ std::vector<std::string> instruction_sets() {
 }  // namespace
 
 NB_MODULE(_native, m) {
-    nb::exception<Corrupt>(m, "Corrupt");
+    nb::exception<Corrupt>(m, "CorruptError");
 
     m.def("instruction_sets", &instruction_sets);
     m.def("instruction_set", [] { return std::string(kernels().name); });
     m.def("use_instruction_set", [](const std::string &name) { return use(name.c_str()); }, "name"_a);
 
     m.def("pack", &pack_values, "values"_a, "width"_a);
-    m.def("unpack", &unpack_values, "bytes"_a, "count"_a, "width"_a);
+    m.def("unpack", &unpack_values, "packed"_a, "count"_a, "width"_a);
 
     m.def("add_rows", &add_rows, "sums"_a, "rows"_a, "groups"_a);
 

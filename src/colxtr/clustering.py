@@ -76,4 +76,6 @@ def _sums(
 def unit_length(rows: NDArray[np.floating]) -> NDArray[np.float32]:
     """Each row divided by its length; rows of zeros stay."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, lengths, where=lengths > 0, out=np.zeros_like(rows, np.float32))
+    unit = np.zeros(rows.shape, np.float32)
+    np.divide(rows, lengths, where=lengths > 0, out=unit)
+    return unit

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +89,7 @@ class Codec:
     """
 
     n_bits: int
-    arrays: Mapping[str, NDArray[np.generic]]
+    arrays: Mapping[str, NDArray[Any]]
 
     @classmethod
     def train(
@@ -116,10 +116,9 @@ class Codec:
             rows = sample[start : start + BLOCK].astype(np.float32)
             lengths[start : start + BLOCK] = np.linalg.norm(rows, axis=1)
             unit[start : start + BLOCK] = unit_length(rows)
-        centroids = spherical_kmeans(
-            unit, min(n_centroids, len(unit)), seed=seed, threads=threads
-        )
-        arrays = dict(zip(("centroids", "centroid_scales"), _to_int8(centroids), strict=True))
+        centroids = spherical_kmeans(unit, min(n_centroids, len(unit)), seed=seed, threads=threads)
+        int8, scales = _to_int8(centroids)
+        arrays: dict[str, NDArray[Any]] = {"centroids": int8, "centroid_scales": scales}
         if n_bits != HALF:
             random = np.random.default_rng(seed)
             some = random.permutation(len(unit))[:RESIDUAL_SAMPLE]
@@ -168,8 +167,9 @@ def _to_int8(centroids: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[
     return np.rint(centroids / scales[:, None]).astype(np.int8), scales
 
 
-def _to_float(arrays: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:
-    return arrays["centroids"].astype(np.float32) * arrays["centroid_scales"][:, None]
+def _to_float(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    scaled: NDArray[np.float32] = arrays["centroids"] * arrays["centroid_scales"][:, None]
+    return scaled
 
 
 def _train_quantiser(
@@ -177,7 +177,7 @@ def _train_quantiser(
     lengths: NDArray[np.float32],
     centroids: NDArray[np.float32],
     n_bits: int,
-) -> dict[str, NDArray[np.generic]]:
+) -> dict[str, NDArray[Any]]:
     """Scales, buckets and length table from tokens of length 1 and their true lengths."""
     nearest = kernels.in_row_blocks(
         kernels.Panels(centroids).nearest, unit, kernels.default_threads()
@@ -245,4 +245,3 @@ def contradiction(codec: Codec) -> str | None:
         if name in codec.arrays and not (codec.arrays[name] > 0).all():
             return f"{name} is not positive"
     return None
-

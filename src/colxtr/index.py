@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from colxtr import kernels, search
+from colxtr import kernels
 from colxtr.build import IndexBuilder, Item
-from colxtr.codec import Codec, check_dim, check_embeddings, check_n_bits
+from colxtr.codec import check_dim, check_embeddings, check_n_bits
 from colxtr.documents import Document, as_document
 from colxtr.errors import (
     DuplicateIdError,
@@ -26,12 +26,19 @@ from colxtr.errors import (
     ModelError,
     ReadOnlyError,
 )
-from colxtr.hits import Explanation, Hit, TokenMatch
+from colxtr.explanation import gather_evidence, match_text, match_tokens
+from colxtr.hits import Explanation, Hit
 from colxtr.info import IndexInfo, measure
 from colxtr.progress import progress_bar
-from colxtr.search import SearchSettings
-from colxtr.storage.documents import DocumentStore
-from colxtr.storage.files import check_blocks, named_errors
+from colxtr.search import (
+    Collection,
+    Ranking,
+    SearchOptions,
+    SearchSettings,
+    rank,
+)
+from colxtr.storage.files import named_errors
+from colxtr.storage.generation import Generation
 from colxtr.storage.lock import WriteLock
 from colxtr.storage.manifest import (
     EncoderEntry,
@@ -43,23 +50,11 @@ from colxtr.storage.manifest import (
     read_manifest,
     successor,
 )
-from colxtr.storage.segment import Segment, read_codec
 
 if TYPE_CHECKING:
     from colxtr.encoder import Encoder
-    from colxtr.tokens import DocumentText, Token
 
 Embeddings = NDArray[np.float32]
-
-
-class _OpenSegment(NamedTuple):
-    """A segment of the generation that is open; `tokens` is None if it has none."""
-
-    name: str
-    first_ordinal: int
-    n_documents: int
-    tokens: Segment | None
-    documents: DocumentStore
 
 
 class Index:
@@ -73,10 +68,8 @@ class Index:
     ) -> None:
         """Not for callers: see `Index.create` and `Index.open`."""
         self._path, self._lock, self._encoder = path, lock, encoder
-        self._codec: Codec | None = None
-        self._segments: list[_OpenSegment] = []
         self._closed = False
-        self._load(manifest)
+        self._generation = Generation.open(path, manifest)
 
     @classmethod
     def create(
@@ -173,9 +166,7 @@ class Index:
     def close(self) -> None:
         """Close all files and let the next writer in. May be called twice."""
         self._closed = True
-        for segment in self._segments:
-            segment.documents.close()
-        self._segments = []
+        self._generation.close()
         if self._lock is not None:
             self._lock.release()
 
@@ -195,11 +186,11 @@ class Index:
     def __len__(self) -> int:
         """The number of documents."""
         self._check_open()
-        return self._manifest.n_documents()
+        return self._generation.manifest.n_documents()
 
     def __contains__(self, doc_id: object) -> bool:
         self._check_open()
-        return isinstance(doc_id, str) and self._find(doc_id) is not None
+        return isinstance(doc_id, str) and self._generation.find(doc_id) is not None
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"{len(self)} documents"
@@ -208,17 +199,13 @@ class Index:
     def get(self, doc_id: str) -> Document | None:
         """The document of this id; None if it is not in the index."""
         self._check_open()
-        found = self._find(doc_id)
-        if found is None:
-            return None
-        segment, ordinal = found
-        return segment.documents.documents([ordinal])[ordinal]
+        place = self._generation.find(doc_id)
+        return None if place is None else self._generation.documents([place.ordinal])[0]
 
     def info(self) -> IndexInfo:
         """Counts and sizes."""
         self._check_open()
-        tokens = [segment.tokens for segment in self._segments if segment.tokens is not None]
-        return measure(self._path, self._manifest, self._codec, tokens)
+        return measure(self._generation)
 
     @property
     def encoder(self) -> Encoder:
@@ -229,7 +216,7 @@ class Index:
             ModelError: It cannot be loaded, or is another one than the index was made with.
         """
         if self._encoder is None:
-            entry = self._manifest.encoder
+            entry = self._generation.manifest.encoder
             if entry is None:
                 raise InputError(
                     f"{self._path}: made for embeddings, without an encoder; use "
@@ -277,7 +264,7 @@ class Index:
                 "put it into a list"
             )
         self.encoder  # noqa: B018 - an error here is better than one after reading ahead
-        start = self._next_ordinal()
+        start = self._generation.n_ordinals
         items = (Item(as_document(each, start + i)) for i, each in enumerate(documents))
         return self._add(items, _total(documents, total), progress, skip_existing)
 
@@ -307,8 +294,8 @@ class Index:
                 or more ids than arrays, or fewer.
             DuplicateIdError, DocumentError, ReadOnlyError: As `add` has it.
         """
-        dim = self._manifest.settings.dim
-        start = self._next_ordinal()
+        dim = self._settings.dim
+        start = self._generation.n_ordinals
 
         def items() -> Iterator[Item]:
             for i, (each, array) in enumerate(_pairs(ids, embeddings)):
@@ -330,7 +317,7 @@ class Index:
                 doc_id = item.document.id
                 if doc_id in pending:
                     raise DuplicateIdError(f"the id {doc_id!r} occurs twice among the documents")
-                if self._find(doc_id) is None:
+                if self._generation.find(doc_id) is None:
                     pending.add(doc_id)
                     yield item
                 elif not skip_existing:
@@ -340,14 +327,14 @@ class Index:
                     )
 
         def committed(manifest: Manifest, documents: Sequence[Document]) -> None:
-            self._load(manifest)
+            self._generation = self._generation.following(manifest)
             pending.difference_update(document.id for document in documents)
 
         with progress_bar("Indexing", total, enabled=progress) as advance:
             builder = IndexBuilder(
                 self._path,
-                self._manifest,
-                self._codec,
+                self._generation.manifest,
+                self._generation.codec,
                 self._encode,
                 advance=advance,
                 committed=committed,
@@ -356,8 +343,8 @@ class Index:
         return len(self) - before
 
     def _encode(self, documents: Sequence[Document]) -> list[Embeddings]:
-        arrays = self.encoder.encode_documents(documents, windows=self._manifest.settings.windows)
-        dim = self._manifest.settings.dim
+        arrays = self.encoder.encode_documents(documents, windows=self._settings.windows)
+        dim = self._settings.dim
         return [
             check_embeddings(array, dim, f"document {document.id!r}")
             for document, array in zip(documents, arrays, strict=True)
@@ -395,36 +382,38 @@ class Index:
         """
         settings = SearchSettings(method, n_probe, k_prime, rerank, n_candidates)
         (embeddings,) = self.encoder.encode_queries([query])
-        return self._search(embeddings, k, settings, load_text)
+        return self._search(embeddings, k, settings, load_text=load_text)
 
     def search_many(
         self,
         queries: Iterable[str],
         k: int = 10,
         *,
-        method: str = "colxtr",
-        n_probe: int | None = None,
-        k_prime: int | None = None,
-        rerank: int | None = None,
-        n_candidates: int | None = None,
         load_text: bool = True,
         threads: int | None = None,
         progress: bool = False,
+        **options: Unpack[SearchOptions],
     ) -> list[list[Hit]]:
-        """Hits for several questions, in their order; the parameters are those of `search`.
+        """Hits for several questions, in their order, whatever the number of threads.
 
         Args:
+            queries: The questions.
+            k: As `search` has it, and so have `load_text` and `options`.
+            load_text: See `search`.
             threads: Questions searched at the same time; None for all processors.
             progress: Show progress bars.
-        """  # noqa: D417 - the rest stands at `search`
-        settings = SearchSettings(method, n_probe, k_prime, rerank, n_candidates)
+            **options: `method`, `n_probe`, `k_prime`, `rerank`, `n_candidates`.
+        """
+        settings = SearchSettings(**options)
         encoded = self.encoder.encode_queries(queries, progress=progress)
         with (
             progress_bar("Searching", len(encoded), "queries", enabled=progress) as advance,
             ThreadPoolExecutor(threads or kernels.default_threads()) as pool,
         ):
             results = []
-            for hits in pool.map(lambda e: self._search(e, k, settings, load_text), encoded):
+            for hits in pool.map(
+                lambda e: self._search(e, k, settings, load_text=load_text), encoded
+            ):
                 results.append(hits)
                 advance(1)
         return results
@@ -434,31 +423,14 @@ class Index:
         query_embeddings: NDArray[np.floating],
         k: int = 10,
         *,
-        method: str = "colxtr",
-        n_probe: int | None = None,
-        k_prime: int | None = None,
-        rerank: int | None = None,
-        n_candidates: int | None = None,
         load_text: bool = True,
+        **options: Unpack[SearchOptions],
     ) -> list[Hit]:
-        """The k best documents for a query given as token embeddings, (n_tokens, dim).
+        """As `search`, for a query given as token embeddings, (n_tokens, dim)."""
+        settings = SearchSettings(**options)
+        return self._search(query_embeddings, k, settings, load_text=load_text)
 
-        The other parameters are those of `search`.
-        """
-        settings = SearchSettings(method, n_probe, k_prime, rerank, n_candidates)
-        return self._search(query_embeddings, k, settings, load_text)
-
-    def explain(
-        self,
-        query: str,
-        doc_id: str,
-        *,
-        method: str = "colxtr",
-        n_probe: int | None = None,
-        k_prime: int | None = None,
-        rerank: int | None = None,
-        n_candidates: int | None = None,
-    ) -> Explanation:
+    def explain(self, query: str, doc_id: str, **options: Unpack[SearchOptions]) -> Explanation:
         """Why a document has the score that `search` with the same parameters gives it.
 
         With methods that re-rank, the document is taken to be among those that are.
@@ -466,62 +438,43 @@ class Index:
         Raises:
             InputError: The id is not in the index, or the query or the document has no token.
         """
-        settings = SearchSettings(method, n_probe, k_prime, rerank, n_candidates)
+        settings = SearchSettings(**options)
         (embeddings,) = self.encoder.encode_queries([query])
-        return self._explain(
-            embeddings, doc_id, settings, [token.text for token in self.encoder.query_tokens(query)]
-        )
+        return self._explain(embeddings, doc_id, settings, query)
 
     def explain_embeddings(
         self,
         query_embeddings: NDArray[np.floating],
         doc_id: str,
-        *,
-        method: str = "colxtr",
-        n_probe: int | None = None,
-        k_prime: int | None = None,
-        rerank: int | None = None,
-        n_candidates: int | None = None,
+        **options: Unpack[SearchOptions],
     ) -> Explanation:
         """The same for a query given as token embeddings, (n_tokens, dim)."""
-        settings = SearchSettings(method, n_probe, k_prime, rerank, n_candidates)
+        settings = SearchSettings(**options)
         return self._explain(query_embeddings, doc_id, settings, None)
 
     def _search(
-        self, embeddings: NDArray[np.floating], k: int, settings: SearchSettings, load_text: bool
+        self,
+        embeddings: NDArray[np.floating],
+        k: int,
+        settings: SearchSettings,
+        *,
+        load_text: bool,
     ) -> list[Hit]:
         self._check_open()
         if k < 1:
             raise InputError(f"k is {k}; at least 1 is possible")
-        checked = check_embeddings(embeddings, self._manifest.settings.dim, "the query")
+        checked = check_embeddings(embeddings, self._settings.dim, "the query")
         collection = self._collection()
         if collection is None or not len(checked):
             return []
-        ranking = search.search(collection, checked, settings, k)
-        return self._hits(ranking, load_text)
+        ranking = rank(collection, checked, settings, k)
+        return self._hits(ranking, load_text=load_text)
 
-    def _hits(self, ranking: search.Ranking, load_text: bool) -> list[Hit]:
-        found: dict[int, Document] = {}
-        for segment in self._segments:
-            first = segment.first_ordinal
-            last = first + segment.n_documents
-            inside = [o - first for o in ranking.ordinals.tolist() if first <= o < last]
-            if not inside:
-                continue
-            if load_text:
-                documents = segment.documents.documents(inside)
-            else:
-                ids = segment.documents.ids(inside)
-                documents = {ordinal: Document(ids[ordinal], "") for ordinal in inside}
-            found |= {first + ordinal: document for ordinal, document in documents.items()}
+    def _hits(self, ranking: Ranking, *, load_text: bool) -> list[Hit]:
+        documents = self._generation.documents(ranking.ordinals.tolist(), ids_only=not load_text)
         return [
             Hit(d.id, score, d.text, d.title, d.metadata)
-            for d, score in (
-                (found[ordinal], score)
-                for ordinal, score in zip(
-                    ranking.ordinals.tolist(), ranking.scores.tolist(), strict=True
-                )
-            )
+            for d, score in zip(documents, ranking.scores.tolist(), strict=True)
         ]
 
     def _explain(
@@ -529,82 +482,50 @@ class Index:
         embeddings: NDArray[np.floating],
         doc_id: str,
         settings: SearchSettings,
-        query_tokens: Sequence[str] | None,
+        query: str | None,
     ) -> Explanation:
         self._check_open()
-        checked = check_embeddings(embeddings, self._manifest.settings.dim, "the query")
-        found = self._find(doc_id)
-        if found is None:
+        checked = check_embeddings(embeddings, self._settings.dim, "the query")
+        place = self._generation.find(doc_id)
+        if place is None:
             raise InputError(f"the id {doc_id!r} is not in {self._path}")
-        segment, ordinal = found
-        collection = self._collection()
-        tokens = segment.tokens
-        if collection is None or tokens is None or not tokens.token_counts[ordinal]:
+        collection, tokens = self._collection(), place.segment.tokens
+        if collection is None or tokens is None or not tokens.token_counts[place.local]:
             raise InputError(f"the document {doc_id!r} has no token: nothing to explain")
         if not len(checked):
             raise InputError("the query has no token: nothing to explain")
-        score, evidence = search.explain(
-            collection, checked, settings, segment.first_ordinal + ordinal
+        score, evidence = gather_evidence(collection, checked, settings, tokens, place.local)
+        if query is None:
+            return Explanation(doc_id, score, settings.method, match_tokens(evidence))
+        (document,) = self._generation.documents([place.ordinal])
+        matches = match_text(
+            evidence, self.encoder, query, document, windows=self._settings.windows
         )
-        source = None
-        if query_tokens is not None:
-            document = segment.documents.documents([ordinal])[ordinal]
-            source = _TokenSource(self.encoder, document, windows=self._manifest.settings.windows)
-        names = query_tokens or [""] * len(evidence)
-        matches = (
-            _match(name, each, source) for name, each in zip(names, evidence, strict=True)
-        )
-        return Explanation(doc_id, score, settings.method, tuple(matches))
+        return Explanation(doc_id, score, settings.method, matches)
 
     # -- inside -----------------------------------------------------------------------------------
 
-    def _load(self, manifest: Manifest) -> None:
-        """Open what the manifest names and is not open yet."""
-        if self._codec is None and manifest.codec is not None:
-            path = self._path / f"{manifest.codec}.safetensors"
-            check_blocks(path, manifest.files[path.name].block_crc32)
-            self._codec = read_codec(path)
-        first = sum(segment.n_documents for segment in self._segments)
-        for entry in manifest.segments[len(self._segments) :]:
-            tokens = None
-            if entry.n_tokens:
-                assert self._codec is not None
-                path = self._path / f"{entry.name}.safetensors"
-                tokens = Segment(path, self._codec, first, entry.n_documents)
-            store = DocumentStore(self._path / f"{entry.name}.sqlite")
-            self._segments.append(_OpenSegment(entry.name, first, entry.n_documents, tokens, store))
-            first += entry.n_documents
-        self._manifest = manifest
+    @property
+    def _settings(self) -> Settings:
+        return self._generation.manifest.settings
 
-    def _collection(self) -> search.Collection | None:
+    def _collection(self) -> Collection | None:
         """What can be searched; None if no document has a token."""
-        tokens = [segment.tokens for segment in self._segments if segment.tokens is not None]
-        if self._codec is None or not tokens:
-            return None
-        return search.Collection(self._codec, tokens)
-
-    def _find(self, doc_id: str) -> tuple[_OpenSegment, int] | None:
-        for segment in self._segments:
-            ordinal = segment.documents.ordinal(doc_id)
-            if ordinal is not None:
-                return segment, ordinal
-        return None
-
-    def _next_ordinal(self) -> int:
-        return sum(segment.n_documents for segment in self._segments)
+        codec, segments = self._generation.codec, self._generation.with_tokens()
+        return None if codec is None or not segments else Collection(codec, segments)
 
     def _use(self, encoder: Encoder) -> None:
         """Take an encoder, if it is the one that the index was made with."""
-        entry = self._manifest.encoder
+        entry = self._generation.manifest.encoder
         if entry is not None and entry.fingerprint != encoder.fingerprint:
             raise ModelError(
                 f"{self._path}: made with the encoder {entry.name!r} ({entry.source}), fingerprint "
                 f"{entry.fingerprint}; {encoder.source!r} has {encoder.fingerprint}. Open the "
                 "index with encoder= the one it was made with, or build it anew"
             )
-        if encoder.dim != self._manifest.settings.dim:
+        if encoder.dim != self._settings.dim:
             raise EmbeddingError(
-                f"{self._path}: holds embeddings of {self._manifest.settings.dim} dimensions, "
+                f"{self._path}: holds embeddings of {self._settings.dim} dimensions, "
                 f"{encoder.source!r} makes {encoder.dim}"
             )
         self._encoder = encoder
@@ -621,41 +542,6 @@ class Index:
             )
 
 
-class _TokenSource:
-    """Which characters of a document each of its token embeddings stands for."""
-
-    def __init__(self, encoder: Encoder, document: Document, *, windows: bool) -> None:
-        self.tokens: list[Token] = encoder.document_tokens(document, windows=windows)
-        self.text: DocumentText = encoder.document_text(document)
-
-
-def _match(
-    query_token: str, evidence: search.TokenEvidence, source: _TokenSource | None
-) -> TokenMatch:
-    match = TokenMatch(
-        query_token,
-        evidence.similarity,
-        evidence.retrieved,
-        evidence.imputed,
-        evidence.document_token,
-    )
-    if source is None or evidence.document_token >= len(source.tokens):
-        return match  # the document was added as embeddings
-    token = source.tokens[evidence.document_token]
-    span = source.text.locate(token.start, token.end) if token.end > token.start else None
-    return TokenMatch(
-        query_token,
-        evidence.similarity,
-        evidence.retrieved,
-        evidence.imputed,
-        evidence.document_token,
-        token.text,
-        span.field if span else None,
-        span.start if span else 0,
-        span.end if span else 0,
-    )
-
-
 def _loaded(encoder: Encoder | str | Path | None) -> Encoder:
     from colxtr.encoder import Encoder  # noqa: PLC0415 - not needed by indexes of embeddings
 
@@ -663,7 +549,9 @@ def _loaded(encoder: Encoder | str | Path | None) -> Encoder:
 
 
 def _entry(encoder: Encoder | None) -> EncoderEntry | None:
-    return encoder and EncoderEntry(encoder.source, encoder.name, encoder.fingerprint)
+    if encoder is None:
+        return None
+    return EncoderEntry(encoder.source, encoder.name, encoder.fingerprint)
 
 
 def _check_free(folder: Path, *, overwrite: bool) -> None:
@@ -699,5 +587,3 @@ def _pairs(
         yield each, array  # type: ignore[misc]
     if next(others, missing) is not missing:
         raise EmbeddingError(f"there are {count} ids, but more embeddings")
-
-

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from colxtr.codec import Codec
-from colxtr.storage.manifest import Manifest
-from colxtr.storage.segment import Segment
+from colxtr.storage.generation import Generation
 
 # The arrays that only say where something lies, counted together.
 LISTS = ("list_centroids", "list_offsets", "document_offsets")
@@ -55,21 +51,20 @@ class IndexInfo:
         return asdict(self)
 
 
-def measure(
-    folder: Path, manifest: Manifest, codec: Codec | None, segments: Sequence[Segment]
-) -> IndexInfo:
+def measure(generation: Generation) -> IndexInfo:
     """Add up the sizes of one generation."""
+    manifest, codec = generation.manifest, generation.codec
     sizes = dict.fromkeys(("codes", "lengths", "ordinals", "positions", "lists", "centroids"), 0)
-    for segment in segments:
+    for segment in generation.with_tokens():
         for name, size in segment.bytes.items():
             sizes["lists" if name in LISTS else name] += size
     sizes["centroids"] = sum(array.nbytes for array in codec.arrays.values()) if codec else 0
     sizes["texts"] = sum(e.bytes for name, e in manifest.files.items() if name.endswith(".sqlite"))
-    sizes["manifest"] = (folder / manifest.file_name()).stat().st_size
+    sizes["manifest"] = (generation.folder / manifest.file_name()).stat().st_size
     total = sum(entry.bytes for entry in manifest.files.values()) + sizes["manifest"]
     n_tokens = sum(segment.n_tokens for segment in manifest.segments)
     return IndexInfo(
-        path=str(folder),
+        path=str(generation.folder),
         generation=manifest.generation,
         n_documents=manifest.n_documents(),
         n_tokens=n_tokens,

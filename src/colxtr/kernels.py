@@ -104,5 +104,5 @@ def damage_named(path: Path) -> Iterator[None]:
     """Turn what the native module says of contradictory arrays into an error naming the file."""
     try:
         yield
-    except _native.Corrupt as error:
+    except _native.CorruptError as error:
         raise CorruptIndexError(f"{path}: damaged: {error}") from None

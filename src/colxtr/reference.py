@@ -24,7 +24,8 @@ Floats = NDArray[np.floating]
 
 def nearest_centroid(embeddings: Floats, centroids: Floats) -> NDArray[np.int64]:
     """The centroid with the largest inner product for each embedding, the first of equals."""
-    return np.argmax(embeddings @ centroids.T, axis=1)
+    nearest: NDArray[np.int64] = np.argmax(embeddings @ centroids.T, axis=1)
+    return nearest
 
 
 def buckets(values: Floats, cutoffs: Floats) -> NDArray[np.int64]:
@@ -37,7 +38,8 @@ def pack_buckets(codes: NDArray[np.int64], n_bits: int) -> NDArray[np.uint8]:
     per_byte = 8 // n_bits
     groups = codes.reshape(len(codes), -1, per_byte)
     shifts = np.arange(per_byte) * n_bits
-    return (groups << shifts).sum(axis=2).astype(np.uint8)
+    packed: NDArray[np.uint8] = (groups << shifts).sum(axis=2).astype(np.uint8)
+    return packed
 
 
 def unpack_buckets(packed: NDArray[np.uint8], n_bits: int) -> NDArray[np.int64]:
@@ -83,7 +85,7 @@ def probes(query: Floats, centroids: Floats, n_probe: int) -> NDArray[np.int64]:
 
 
 def pooled(query: Floats, collection: Collection, n_probe: int) -> NDArray[np.bool_]:
-    """(n_query_tokens, n_tokens): pooled candidates, the union of the probed lists for every row."""
+    """(n_query_tokens, n_tokens): every query token sees the union of the probed lists."""
     found = np.isin(collection.token_centroids, probes(query, collection.centroids, n_probe))
     return np.broadcast_to(found, (len(query), len(found)))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, TypedDict, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,16 @@ METHODS: tuple[str, ...] = get_args(Method)
 EXHAUSTIVE_BELOW = 100_000  # tokens: probing saves nothing worth a lost document
 
 Floats = NDArray[np.float32]
+
+
+class SearchOptions(TypedDict, total=False):
+    """The fields of `SearchSettings`, as keyword arguments."""
+
+    method: str
+    n_probe: int | None
+    k_prime: int | None
+    rerank: int | None
+    n_candidates: int | None
 
 
 @dataclass(frozen=True)
@@ -111,14 +121,15 @@ class Candidates(NamedTuple):
 
     def imputed_scores(self) -> Floats:
         """mean_i max(best_i, m_i)."""
-        return np.maximum(self.best, self.thresholds).mean(axis=1, dtype=np.float32)
+        return _row_means(np.maximum(self.best, self.thresholds))
 
     def retrieved(self) -> NDArray[np.bool_]:
         """(n,): whether some row kept a token of the document."""
-        return (self.best >= self.thresholds).any(axis=1)
+        retrieved: NDArray[np.bool_] = np.any(self.best >= self.thresholds, axis=1)
+        return retrieved
 
 
-def search(collection: Collection, embeddings: Floats, settings: SearchSettings, k: int) -> Ranking:
+def rank(collection: Collection, embeddings: Floats, settings: SearchSettings, k: int) -> Ranking:
     """The k best documents.
 
     Args:
@@ -146,9 +157,8 @@ def _xtr(c: Collection, query: kernels.Query, settings: SearchSettings, k: int) 
 
 def _colbertv2(c: Collection, query: kernels.Query, settings: SearchSettings, k: int) -> Ranking:
     found = find_candidates(c, query, settings)
-    lower_bounds = found.best.mean(axis=1, dtype=np.float32)
     n_candidates = 1_024 if settings.n_candidates is None else settings.n_candidates
-    ranking = _top(found.ordinals, lower_bounds, max(k, n_candidates))
+    ranking = _top(found.ordinals, _row_means(found.best), max(k, n_candidates))  # lower bounds
     return _rerank(c, query, ranking.ordinals, k)
 
 
@@ -175,6 +185,11 @@ _METHODS: dict[str, Callable[[Collection, kernels.Query, SearchSettings, int], R
 }
 
 
+def _row_means(values: Floats) -> Floats:
+    means: Floats = values.mean(axis=1, dtype=np.float32)
+    return means
+
+
 def _top(ordinals: NDArray[np.uint64], scores: Floats, k: int) -> Ranking:
     if len(scores) > 2 * k:  # drop most before sorting the rest; equals of the k-th stay
         keep = scores >= np.partition(scores, -k)[-k]
@@ -183,9 +198,7 @@ def _top(ordinals: NDArray[np.uint64], scores: Floats, k: int) -> Ranking:
     return Ranking(ordinals[order], scores[order])
 
 
-def _rerank(
-    c: Collection, query: kernels.Query, ordinals: NDArray[np.uint64], k: int
-) -> Ranking:
+def _rerank(c: Collection, query: kernels.Query, ordinals: NDArray[np.uint64], k: int) -> Ranking:
     """The k best of some documents by MaxSim over all their tokens, decompressed."""
     return _top(ordinals, maxsim(c, query, ordinals), k)
 
@@ -247,53 +260,3 @@ def _lists(
     places = np.minimum(places, len(segment.list_centroids) - 1)
     there = np.flatnonzero(segment.list_centroids[places] == centroids)
     return places[there].astype(np.uint32), there
-
-
-class TokenEvidence(NamedTuple):
-    """What one query token contributed: see `hits.TokenMatch`."""
-
-    document_token: int
-    similarity: float
-    retrieved: bool
-    imputed: float | None
-
-
-def explain(
-    c: Collection, embeddings: Floats, settings: SearchSettings, ordinal: int
-) -> tuple[float, list[TokenEvidence]]:
-    """The score that a method gives to one document with at least one token, and why.
-
-    A method that ends in MaxSim (all but "xtr", and "colxtr" with rerank=0) is taken to re-rank
-    the document, whether it would have been among the candidates or not.
-    """
-    query = kernels.Query(c.codec.native, embeddings)
-    ((segment, _, local),) = c.by_segment(np.array([ordinal], np.uint64))
-    tokens, centroids = segment.decompress(int(local[0]))
-    similarities = embeddings @ tokens.T
-    seen = np.ones_like(similarities, np.bool_)
-    thresholds = np.full(len(embeddings), -np.inf, np.float32)
-    if settings.method != "exact":
-        found = find_candidates(c, query, settings)
-        thresholds = found.thresholds
-        if settings.method in ("colxtr", "colbertv2"):
-            seen[:] = np.isin(centroids, found.probes)
-        else:
-            seen = np.array([np.isin(centroids, row) for row in found.probes])
-    imputes = settings.method == "xtr" or (settings.method == "colxtr" and settings.rerank == 0)
-    rounding = np.float32(1e-5)  # the kernel sums in another order than NumPy
-    kept = seen & (similarities >= thresholds[:, None] - rounding)
-    evidence = [
-        _evidence(row, kept[i], float(thresholds[i]), imputes) for i, row in enumerate(similarities)
-    ]
-    values = [e.similarity if e.imputed is None else e.imputed for e in evidence]
-    return float(np.mean(values)), evidence
-
-
-def _evidence(
-    similarities: Floats, kept: NDArray[np.bool_], threshold: float, imputes: bool
-) -> TokenEvidence:
-    usable = kept if imputes and kept.any() else np.ones_like(kept)
-    best = int(np.argmax(np.where(usable, similarities, -np.inf)))
-    retrieved = bool(kept[best])
-    imputed = threshold if imputes and not retrieved else None
-    return TokenEvidence(best, float(similarities[best]), retrieved, imputed)

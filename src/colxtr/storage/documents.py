@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from colxtr.documents import Document
 from colxtr.errors import CorruptIndexError
@@ -70,7 +71,7 @@ class DocumentStore:
 
     def ids(self, ordinals: Sequence[int]) -> dict[int, str]:
         """The ids of some documents."""
-        return {ordinal: identifier for ordinal, identifier in self._rows("id", ordinals)}
+        return dict(self._rows("id", ordinals))
 
     def documents(self, ordinals: Sequence[int]) -> dict[int, Document]:
         """Some documents whole."""
@@ -81,7 +82,7 @@ class DocumentStore:
             )
         }
 
-    def _rows(self, columns: str, ordinals: Sequence[int]) -> list[tuple]:  # type: ignore[type-arg]
+    def _rows(self, columns: str, ordinals: Sequence[int]) -> list[tuple[Any, ...]]:
         rows = []
         for start in range(0, len(ordinals), MOST_VARIABLES):
             some = ordinals[start : start + MOST_VARIABLES]
@@ -93,7 +94,7 @@ class DocumentStore:
             raise CorruptIndexError(f"{self._path}: damaged: documents are missing from it")
         return rows
 
-    def _select(self, query: str, values: Sequence[object]) -> list[tuple]:  # type: ignore[type-arg]
+    def _select(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         with self._lock:
             try:
                 return self._connection.execute(query, values).fetchall()

@@ -62,9 +62,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 def block_checksums(path: Path) -> list[str]:
     """The CRC-32 of each block of 1 MiB, as eight hexadecimal digits."""
     with path.open("rb") as file:
-        return [
-            f"{zlib.crc32(block):08x}" for block in iter(lambda: file.read(BLOCK_BYTES), b"")
-        ]
+        return [f"{zlib.crc32(block):08x}" for block in iter(lambda: file.read(BLOCK_BYTES), b"")]
 
 
 def check_blocks(path: Path, expected: list[str]) -> None:

@@ -21,7 +21,8 @@ from colxtr.storage.documents import write_documents
 
 Array = NDArray[Any]
 
-ARRAYS = {
+# Type and number of axes of each array.
+ARRAYS: dict[str, tuple[type, int]] = {
     "list_centroids": (np.uint32, 1),
     "list_offsets": (np.uint64, 1),
     "document_offsets": (np.uint64, 1),
@@ -30,9 +31,7 @@ ARRAYS = {
     "codes": (np.uint8, 2),
     "lengths": (np.uint8, 1),
 }
-CODEC_Array = NDArray[Any]
-
-ARRAYS = {
+CODEC_ARRAYS: dict[str, tuple[type, int]] = {
     "centroids": (np.int8, 2),
     "centroid_scales": (np.float32, 1),
     "dimension_scales": (np.float32, 1),
@@ -44,7 +43,7 @@ ARRAYS = {
 
 def write_codec(path: Path, codec: Codec) -> None:
     """Write a codec to a new file."""
-    write_arrays(path, codec.arrays, {"n_bits": codec.n_bits, "dim": codec.dim})  # type: ignore[arg-type]
+    write_arrays(path, codec.arrays, {"n_bits": codec.n_bits, "dim": codec.dim})
 
 
 def read_codec(path: Path) -> Codec:
