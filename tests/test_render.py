@@ -37,7 +37,8 @@ def test_pieces_of_a_word_mark_the_whole_word():
 
 
 @pytest.mark.parametrize(
-    ("word", "query_token"), [("An", "an"), (",", "tale"), ("tale", ""), ("tale", "?")]
+    ("word", "query_token"),
+    [("An", "an"), (",", "tale"), ("tale", ""), ("tale", "?"), ("tale", "how"), ("tale", "x")],
 )
 def test_what_means_nothing_is_not_marked(word, query_token):
     text = "An old, old tale"

@@ -118,12 +118,16 @@ def word_spans(text: str, matches: Sequence[TokenMatch], field: str) -> list[Spa
     """
     words = set()
     for match in matches:
-        if match.field == field and _WORD.search(match.query_token.strip("#▁Ġ")):
+        if match.field == field and _means_something(match.query_token.strip("#▁Ġ")):
             span = _grown(text, match.start, match.end)
-            word = text[slice(*span)].lower()
-            if _WORD.fullmatch(word) and word not in _COMMON:
+            if _means_something(text[slice(*span)]):
                 words.add(span)
     return sorted(words)
+
+
+def _means_something(word: str) -> bool:
+    alone = len(word) == 1 and word.isascii()
+    return bool(_WORD.fullmatch(word)) and not alone and word.lower() not in _COMMON
 
 
 def _grown(text: str, start: int, end: int) -> Span:
@@ -147,6 +151,8 @@ def snippet(text: str, spans: Sequence[Span], length: int) -> Span:
     best = max(windows, key=len) or [spans[0]]
     spare = max(0, length - (best[-1][1] - best[0][0]))
     start = max(0, min(best[0][0] - spare // 2, text_end - length))
+    if best[-1][1] <= length:  # the beginning of the text reads best, if it will do
+        start = 0
     while 0 < start < best[0][0] and not text[start - 1].isspace():
         start += 1
     return start, _word_end(text, min(start + length, text_end), text_end, best[-1][1])
