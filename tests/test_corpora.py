@@ -184,6 +184,15 @@ def test_beir_folder_gives_its_corpus_only(tmp_path):
     assert [d.id for d in read(tmp_path)] == ["d"]
 
 
+def test_a_beir_folder_with_its_corpus_elsewhere_is_not_its_queries(tmp_path):
+    real = write(tmp_path / "real.jsonl", '{"_id": "d", "text": "t"}')
+    write(tmp_path / "beir" / "queries.jsonl", '{"_id": "q", "text": "t"}')
+    (tmp_path / "beir" / "corpus.jsonl").symlink_to(real)
+    with pytest.raises(CorpusError, match="skipped: 1 symbolic links"):
+        read(tmp_path / "beir")
+    assert [d.id for d in read(tmp_path / "beir" / "corpus.jsonl")] == ["d"]
+
+
 GOOD = '{"id": "g", "text": "good"}\n'
 NAMED_ERRORS = [
     ("a.jsonl", GOOD + '{"id": ', "line 2: not valid JSON"),

@@ -64,6 +64,7 @@ def index(  # noqa: PLR0917 (typer passes by name)
         colxtr index corpus.jsonl.gz --index my.index --resume
     """  # noqa: D301
     from colxtr.corpora import ReadReport, count_documents, read_documents  # noqa: PLC0415
+    from colxtr.corpora.sources import STDIN  # noqa: PLC0415
     from colxtr.passages import PassageSettings  # noqa: PLC0415
 
     if overwrite and resume:
@@ -72,6 +73,8 @@ def index(  # noqa: PLR0917 (typer passes by name)
     total = count_documents(docs, passages=passages)  # also: do the files exist?
     report = ReadReport()
     documents = islice(read_documents(docs, passages=passages, report=report), limit)
+    if STDIN in docs and sys.stdin.isatty():
+        sys.stderr.write("reading documents from the terminal; end with Ctrl-D on a line\n")
     start = time.perf_counter()
     with _open(path, n_bits, model, overwrite, resume) as target:
         total = limit if total is None or limit is None else min(total, limit)

@@ -110,10 +110,10 @@ def _entries(folder: Path, report: ReadReport) -> list[Path]:
             entries = sorted(scan, key=lambda entry: entry.name)
     except OSError as error:
         raise unreadable(str(folder), error) from None
-    names = {entry.name for entry in entries if entry.is_file()}
-    for beir in _BEIR_NAMES:
-        if beir in names:
-            return [folder / beir]
+    files = {entry.name: entry for entry in entries if not entry.is_dir()}
+    beir = next((files[name] for name in _BEIR_NAMES if name in files), None)
+    if beir is not None:
+        entries = [beir]
     return [Path(entry.path) for entry in entries if _wanted(entry, report)]
 
 
