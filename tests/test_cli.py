@@ -13,7 +13,6 @@ from tiny_models import make_encoder_folder
 
 import colxtr
 
-DATA = Path(os.environ.get("COLXTR_DATA", Path(__file__).parents[2] / "shared" / "data"))
 COLXTR = (sys.executable, "-W", "error", "-m", "colxtr")
 RECORDS = [
     {"id": "fox", "title": "Animals", "text": "the red fox runs over the hill"},
@@ -284,11 +283,10 @@ def test_closed_pipes_and_full_disks(index, tmp_path):
         assert result.stderr == b"error: No space left on device\n"
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason=f"no data sets at {DATA}; set COLXTR_DATA")
-def test_a_real_collection(tmp_path, model):
+def test_a_real_collection(tmp_path, model, data_folder):
     path = tmp_path / "scifact.index"
     options = ("--index", path, "--model", model, "--limit", "200", "--json")
-    assert json.loads(succeed("index", DATA / "scifact", *options))["added"] == 200
+    assert json.loads(succeed("index", data_folder / "scifact", *options))["added"] == 200
     (document,) = json.loads(succeed("search", path, "diffusion tensor", "-k", "1", "--json"))[
         "hits"
     ]

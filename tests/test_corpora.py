@@ -15,8 +15,6 @@ from colxtr.corpora.ids import IdSet
 from colxtr.errors import CorpusError, MissingDependencyError
 from colxtr.passages import PassageSettings
 
-DATA = Path(os.environ.get("COLXTR_DATA", Path(__file__).parents[2] / "shared" / "data"))
-
 
 def read(*sources, **options):
     return list(read_documents(sources, **options))
@@ -358,13 +356,12 @@ def test_id_set_is_a_set():
     assert len(ids) == 5000
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason=f"no data sets at {DATA}; set COLXTR_DATA")
 @pytest.mark.parametrize(("name", "count"), [("scifact", 5183), ("vaswani", 11429)])
-def test_real_collections(name, count):
-    documents = read(DATA / name)
+def test_real_collections(name, count, data_folder):
+    documents = read(data_folder / name)
     assert len(documents) == count
     assert sum(len(d.text) > 0 for d in documents) > 0.99 * count
-    assert count_documents(DATA / name) == pytest.approx(count, rel=0.1)
+    assert count_documents(data_folder / name) == pytest.approx(count, rel=0.1)
 
 
 def test_real_source_code():

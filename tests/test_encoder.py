@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -220,7 +221,9 @@ def test_the_fingerprint_is_that_of_what_matters(folder: Path) -> None:
     second = Encoder.load(folder).fingerprint
     tiny_models.save_network(folder / "model.onnx", 2 * tiny_models.random_table(200))
     third = Encoder.load(folder).fingerprint
-    assert len({first, second, third}) == 3
+    (folder / "model.onnx.data").write_bytes(b"more weights")
+    fourth = Encoder.load(folder).fingerprint
+    assert len({first, second, third, fourth}) == 4
 
 
 def test_a_folder_that_is_no_encoder_names_the_remedy(tmp_path: Path) -> None:
@@ -233,6 +236,11 @@ def test_a_model_that_is_nowhere(tmp_path: Path) -> None:
         Encoder.load(tmp_path / "none")
     with pytest.raises(ModelError, match="neither a folder that exists nor a hub id"):
         Encoder.load("no such model")
+
+
+def test_a_file_is_no_folder(folder: Path) -> None:
+    with pytest.raises(ModelError, match=r"model\.onnx is a file; pass the folder"):
+        Encoder.load(folder / "model.onnx")
 
 
 def test_missing_weights_name_the_remedy(folder: Path) -> None:
@@ -338,6 +346,31 @@ def test_a_hub_without_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
         Encoder.load("owner/none")
 
 
+def test_the_local_cache_is_enough(folder: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    repository = home / ".cache" / "huggingface" / "hub" / "models--owner--tiny"
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    shutil.copytree(folder, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    code = """
+import sys
+def hook(event, arguments):
+    if event in ("socket.getaddrinfo", "socket.connect"):
+        raise OSError(f"{event} {arguments}")
+sys.addaudithook(hook)
+from colxtr.encoder import Encoder
+encoder = Encoder.load("owner/tiny")
+print(encoder.source, len(encoder.encode_queries(["the red fox"])[0]))
+try:
+    Encoder.load("owner/other")
+except Exception as error:
+    print(type(error).__name__)
+"""
+    done = run_python(code, home=home)
+    assert done.stdout.split() == ["owner/tiny", "5", "ModelError"], done.stderr
+
+
 # -- processes and threads ----------------------------------------------------------------------
 
 
@@ -405,6 +438,20 @@ print("done")
     done = run_python(code, folder, home=tmp_path)
     assert done.stderr == ""
     assert done.stdout.split() == ["done", "done"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_that_does_not_encode_ends(folder: Path, tmp_path: Path) -> None:
+    code = """
+import os, sys
+from colxtr.encoder import Encoder
+encoder = Encoder.load(sys.argv[1], threads=4)
+encoder.encode_documents(["the red fox " * 300] * 20)
+if child := os.fork():
+    assert os.waitpid(child, 0)[1] == 0
+"""
+    done = run_python(code, folder, home=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_encoding_leaves_no_trace_and_asks_nobody(folder: Path, tmp_path: Path) -> None:

@@ -4,15 +4,12 @@ import gzip
 import os
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from colxtr.corpora import read_queries
 from colxtr.errors import CorpusError, InputError
 from colxtr.runs import write_run
-
-DATA = Path(os.environ.get("COLXTR_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
 @dataclass
@@ -64,9 +61,8 @@ def test_missing_queries(tmp_path):
         read_queries(tmp_path)
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason=f"no data sets at {DATA}; set COLXTR_DATA")
-def test_real_queries():
-    assert len(read_queries(DATA / "scifact")) == 1109
+def test_real_queries(data_folder):
+    assert len(read_queries(data_folder / "scifact")) == 1109
 
 
 def test_run(tmp_path):

@@ -12,7 +12,7 @@ import onnx
 import tokenizers
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 DIM = 16
 WORDS = ["the", "red", "fox", "run", "##s", "##ning", "over", "[unused0]", "[unused1]"]
@@ -48,6 +48,23 @@ def unigram() -> tokenizers.Tokenizer:
         single="$A </s>", special_tokens=[("</s>", 1)]
     )
     tokenizer.add_special_tokens(["<pad>", "</s>", "<unk>"])
+    return tokenizer
+
+
+def byte_level() -> tokenizers.Tokenizer:
+    """ModernBERT's kind: merges of bytes; a character may be several tokens."""
+    tokenizer = tokenizers.Tokenizer(models.BPE(unk_token=None))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["[PAD]", "[CLS]", "[SEP]", "[MASK]"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(["the red foxs running over"] * 3, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
     return tokenizer
 
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,8 @@ BUILTIN = "builtin"
 
 _BUILTIN_FOLDER = Path(__file__).parent / "models" / BUILTIN
 _HUB_ID = re.compile(r"(?P<id>[\w][\w.-]*/[\w][\w.-]*)(@(?P<revision>[\w./-]+))?", re.ASCII)
-_HUB_FILES = ["*.json", "*.onnx", "*.onnx.data", "*.onnx_data"]  # no torch weights
+_EXTERNAL_DATA = (".data", "_data")  # weights beside model.onnx, in model.onnx.data
+_HUB_FILES = ["*.json", "*.onnx", *(f"*.onnx{suffix}" for suffix in _EXTERNAL_DATA)]  # not torch's
 
 
 class ModelFolder(NamedTuple):
@@ -61,12 +62,19 @@ def find_model(model: str | os.PathLike[str] | None, revision: str | None = None
 def fingerprint(folder: Path, config: EncoderConfig) -> str:
     """Digest all that decides about embeddings; 16 hexadecimal digits.
 
-    The name of the model and the layout of `colxtr.json` do not count.
+    The names of the model and its files and the layout of `colxtr.json` do not count; nor do
+    settings at their default, so that settings of a later version leave old digests as they are.
     """
-    settings = {key: value for key, value in asdict(config).items() if key != "name"}
+    settings = {
+        field.name: getattr(config, field.name)
+        for field in fields(config)
+        if field.name not in ("name", "onnx", "tokenizer")
+        and getattr(config, field.name) != field.default
+    }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    weights = sorted(folder.glob(f"{config.onnx}*"))  # with external data, as model.onnx.data
-    for path in (folder / config.tokenizer, *weights):
+    external = [folder / (config.onnx + suffix) for suffix in _EXTERNAL_DATA]
+    files = [folder / config.tokenizer, folder / config.onnx]
+    for path in files + [path for path in external if path.exists()]:
         try:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
@@ -78,6 +86,8 @@ def fingerprint(folder: Path, config: EncoderConfig) -> str:
 def _checked(folder: Path, model: str) -> Path:
     if (folder / CONFIG_FILE).is_file():
         return folder
+    if folder.is_file():
+        raise ModelError(f"{folder} is a file; pass the folder of an encoder, with {CONFIG_FILE}")
     if not folder.exists():
         raise ModelError(f"this installation has no built-in model in {folder}; install it again")
     raise ModelError(

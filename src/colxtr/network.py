@@ -5,7 +5,9 @@ Knows nothing of text. ONNX Runtime is imported when a network is opened.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ _INPUTS = {*_NEEDED_INPUTS, "token_type_ids"}
 _OUTPUT = "token_embeddings"
 _REMEDY = "copy it again, or export the model again (colxtr export)"
 
-_left_behind: list[Any] = []  # sessions of a parent process; see Network._own_session
+_networks: weakref.WeakSet[Network] = weakref.WeakSet()  # all that live in this process
 
 
 class Network:
@@ -39,11 +41,12 @@ class Network:
 
     def __init__(self, path: Path, *, dim: int, threads: int) -> None:
         self._path, self._dim, self._threads = path, dim, threads
-        self._session = _open_session(path, threads)
-        self._process = os.getpid()
-        inputs = {node.name: node.type for node in self._session.get_inputs()}
+        session = _open_session(path, threads)
+        inputs = {node.name: node.type for node in session.get_inputs()}
+        _check_graph(path, inputs, session.get_outputs())
         self._with_token_types = "token_type_ids" in inputs
-        _check_graph(path, inputs, self._session.get_outputs())
+        self._session: onnxruntime.InferenceSession | None = session
+        _networks.add(self)
         self.run(np.zeros((1, 1), np.int64), np.ones((1, 1), np.int64))
 
     def run(self, ids: NDArray[np.int64], attention: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -77,12 +80,28 @@ class Network:
         return output
 
     def _own_session(self) -> onnxruntime.InferenceSession:
-        """The session of this process: its threads do not survive a fork, so a child opens one."""
-        if self._process != os.getpid():
-            _left_behind.append(self._session)  # ending it would wait for its threads for ever
+        if self._session is None:  # in a child process, see disown_session
             self._session = _open_session(self._path, self._threads)
-            self._process = os.getpid()
         return self._session
+
+    def disown_session(self) -> None:
+        """Forget the session in a forked child, where it has no threads.
+
+        To end it would be to wait for its threads for ever, when the child exits at the latest;
+        so it gets a reference that nobody gives back.
+        """
+        if self._session is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))
+            self._session = None
+
+
+def _disown_sessions() -> None:
+    for network in _networks:
+        network.disown_session()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown_sessions)
 
 
 def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
@@ -91,6 +110,9 @@ def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    # Threads that wait must not spin: they take the processor from others. Beside one busy process
+    # on two processors, without it: 48 documents/s for 35, p90 of a query 2.5 ms for 6.5.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # failures are raised; nothing is printed besides
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -94,12 +94,16 @@ class GrowingBody:
 def next_piece(text: str, start: int, size: int) -> tuple[int, int]:
     """Where the next piece of a text starts and ends: about `size` characters from `start`.
 
-    A piece ends before white space where there is some, so that no word is cut; a blank piece is
-    passed over.
+    A piece ends before white space where there is some, so that no word is cut, and blanks at its
+    start are passed over but for one.
     """
     while start + size < len(text):
-        words = text[start : start + size].rsplit(maxsplit=1)
-        if words:
-            return start, start + (len(words[0]) if len(words) == 2 else size)
-        start += size
+        piece = text[start : start + size]
+        words = piece.rsplit(maxsplit=1)
+        if len(words) == 2:
+            return start, start + len(words[0])
+        n_blanks = len(piece) - len(piece.lstrip())
+        if n_blanks <= 1:  # all one word
+            return start, start + size
+        start += n_blanks - 1
     return start, len(text)

@@ -10,8 +10,9 @@ Sources: ColBERTv2 (Santhanam et al. 2022), XTR (Lee et al. 2023, section 4), Co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,36 @@ def unpack_buckets(packed: NDArray[np.uint8], n_bits: int) -> NDArray[np.int64]:
     shifts = np.arange(8 // n_bits) * n_bits
     groups = packed[:, :, None].astype(np.int64) >> shifts & (1 << n_bits) - 1
     return groups.reshape(len(packed), -1)
+
+
+class Code(NamedTuple):
+    """Centroids (n,), bucket numbers (n, dim) and length codes (n,) of token embeddings."""
+
+    centroids: NDArray[np.int64]
+    buckets: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+
+def encode(embeddings: Floats, arrays: Mapping[str, NDArray[Any]]) -> Code:
+    """The code of each embedding (docs/index-format.md, "Codec"), n_bits below 16."""
+    centroids = arrays["centroids"] * arrays["centroid_scales"][:, None]
+    nearest = nearest_centroid(embeddings, centroids)
+    norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    residuals = (embeddings / norms - centroids[nearest]) / arrays["dimension_scales"]
+    codes = buckets(residuals, arrays["bucket_cutoffs"])
+    approximate = centroids[nearest] + arrays["dimension_scales"] * arrays["bucket_values"][codes]
+    ratios = norms / np.linalg.norm(approximate, axis=1, keepdims=True)
+    return Code(nearest, codes, np.argmin(np.abs(ratios - arrays["lengths"]), axis=1))
+
+
+def decode(code: Code, arrays: Mapping[str, NDArray[Any]]) -> Floats:
+    """The decompressed embeddings, (n, dim)."""
+    centroids = arrays["centroids"] * arrays["centroid_scales"][:, None]
+    residuals = arrays["dimension_scales"] * arrays["bucket_values"][code.buckets]
+    decoded: Floats = arrays["lengths"][code.lengths, None] * (
+        centroids[code.centroids] + residuals
+    )
+    return decoded
 
 
 # --- the methods ---------------------------------------------------------------------------------

@@ -123,8 +123,6 @@ class Tokenizer:
         self._query_frame = self._frame("query", head, tail, config.skip_query_tokens)
         self._document_frame = self._frame("document", head, tail, config.skip_tokens)
 
-    # -- public ---------------------------------------------------------------------------------
-
     def queries(self, texts: Sequence[str]) -> list[TokenizedText]:
         """Tokenise queries, each cut to `query_length` tokens.
 
@@ -201,8 +199,6 @@ class Tokenizer:
             )
         ]
 
-    # -- setting up -----------------------------------------------------------------------------
-
     def _id(self, token: str, key: str) -> int:
         token_id = self._tokenizer.token_to_id(token)
         if token_id is None:
@@ -258,8 +254,6 @@ class Tokenizer:
         names = (mark + symbol for symbol in string.punctuation for mark in ("", "##", "▁", "Ġ"))
         ids = (self._tokenizer.token_to_id(name) for name in names)
         return {token_id for token_id in ids if token_id is not None}
-
-    # -- tokenising -----------------------------------------------------------------------------
 
     def _bodies(self, texts: Sequence[str], frame: Frame, limit: int | None) -> list[Body]:
         """Tokenise prefix and text, until there are `limit` tokens (None: to the end).

@@ -105,13 +105,13 @@ class SegmentBuilder:
         write_documents(documents_path, self.documents)
         if not self.n_tokens:
             return [documents_path]
-        arrays, widths = _segment_arrays(self._batches)
+        arrays, widths = segment_arrays(self._batches)
         sizes = {"n_documents": len(self.documents), "n_tokens": self.n_tokens}
         write_arrays(arrays_path, arrays, sizes | widths)
         return [arrays_path, documents_path]
 
 
-def _segment_arrays(batches: Sequence[Batch]) -> tuple[dict[str, Array], dict[str, int]]:
+def segment_arrays(batches: Sequence[Batch]) -> tuple[dict[str, Array], dict[str, int]]:
     """The arrays of a segment, and the widths of the packed ones."""
     coded = [batch.encoded for batch in batches if len(batch.encoded.centroids)]
     centroids = np.concatenate([tokens.centroids for tokens in coded])

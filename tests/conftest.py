@@ -1,0 +1,31 @@
+"""Fixtures that several tests share: the instruction sets, and the real collections."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from colxtr import kernels
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(params=kernels.instruction_sets())
+def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Runs the test once for every instruction set of this machine."""
+    before = kernels.instruction_set()
+    kernels.use_instruction_set(request.param)
+    yield request.param
+    kernels.use_instruction_set(before)
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of real collections; skips without it."""
+    folder = Path(os.environ.get("COLXTR_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no collections at {folder}; set COLXTR_DATA to a folder of BEIR collections")
+    return folder

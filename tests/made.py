@@ -1,0 +1,43 @@
+"""Made-up collections, and segments of them without files."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from colxtr import kernels
+from colxtr.codec import Codec, EncodedTokens
+from colxtr.storage.segment import Batch, segment_arrays
+
+
+def unit(rows: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Rows of length 1."""
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+class Clustered:
+    """Random documents whose tokens gather round topics, as those of real text do."""
+
+    def __init__(self, seed: int, dim: int = 32, n_topics: int = 40) -> None:
+        self.random = np.random.default_rng(seed)
+        self.topics = unit(self.random.standard_normal((n_topics, dim)))
+
+    def tokens(self, n: int) -> NDArray[np.float32]:
+        topics = self.topics[self.random.integers(0, len(self.topics), n)]
+        noise = self.random.standard_normal(topics.shape) / np.sqrt(topics.shape[1])
+        return unit(topics + 0.6 * noise)
+
+    def documents(self, n: int, most_tokens: int = 30) -> list[NDArray[np.float32]]:
+        return [self.tokens(int(m)) for m in self.random.integers(1, most_tokens, n)]
+
+
+def native_segment_of_codes(
+    codec: Codec, encoded: EncodedTokens, token_counts: list[int]
+) -> kernels.Segment:
+    arrays, widths = segment_arrays([Batch([], token_counts, encoded)])
+    return kernels.Segment(codec.native, 0, **arrays, **widths)
+
+
+def native_segment(codec: Codec, documents: list[NDArray[np.float32]]) -> kernels.Segment:
+    encoded = codec.encode(np.concatenate(documents))
+    return native_segment_of_codes(codec, encoded, [len(document) for document in documents])

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from made import Clustered, native_segment, unit
+from numpy.typing import NDArray
+
+from colxtr import reference
+from colxtr.clustering import number_of_centroids, spherical_kmeans
+from colxtr.codec import Codec, check_embeddings, lloyd_max
+from colxtr.errors import EmbeddingError
+
+RESIDUAL_BITS = [1, 2, 4, 8]
+
+
+def round_trip(codec: Codec, tokens: NDArray[np.float32]) -> NDArray[np.float32]:
+    return native_segment(codec, [tokens]).decode_document(codec.native, 0)[0]
+
+
+@pytest.mark.parametrize("dim", [16, 24, 40, 128, 1024])
+@pytest.mark.parametrize("n_bits", RESIDUAL_BITS)
+def test_codes_are_the_documented_ones(instruction_set: str, dim: int, n_bits: int) -> None:
+    tokens = Clustered(seed=dim, dim=dim).tokens(500)
+    codec = Codec.train(tokens, n_bits=n_bits, n_centroids=16)
+    encoded = codec.encode(tokens)
+    expected = reference.encode(tokens, codec.arrays)
+    assert np.array_equal(encoded.centroids, expected.centroids)
+    buckets = reference.unpack_buckets(encoded.codes, n_bits)
+    assert np.abs(buckets - expected.buckets).max() <= 1  # a value on a cutoff may be rounded over
+    assert (buckets == expected.buckets).mean() > 0.9995
+    assert np.abs(encoded.lengths.astype(int) - expected.lengths).max() <= 1
+
+
+@pytest.mark.parametrize("n_bits", RESIDUAL_BITS)
+def test_decompression_is_the_documented_one(instruction_set: str, n_bits: int) -> None:
+    tokens = Clustered(seed=2).tokens(300)
+    codec = Codec.train(tokens, n_bits=n_bits, n_centroids=16)
+    encoded = codec.encode(tokens)
+    code = reference.Code(
+        encoded.centroids.astype(np.int64),
+        reference.unpack_buckets(encoded.codes, n_bits),
+        encoded.lengths.astype(np.int64),
+    )
+    assert round_trip(codec, tokens) == pytest.approx(
+        reference.decode(code, codec.arrays), abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("n_bits", RESIDUAL_BITS)
+def test_buckets_pack_and_unpack(n_bits: int) -> None:
+    buckets = np.random.default_rng(0).integers(0, 2**n_bits, (20, 40))
+    packed = reference.pack_buckets(buckets, n_bits)
+    assert packed.shape == (20, 40 * n_bits // 8)
+    assert np.array_equal(reference.unpack_buckets(packed, n_bits), buckets)
+
+
+def test_error_falls_with_every_bit() -> None:
+    """At most a tenth above the least that a Gaussian source can lose."""
+    tokens = Clustered(seed=3, dim=128).tokens(4000)
+    errors = {}
+    for n_bits in (1, 2, 4, 8, 16):
+        codec = Codec.train(tokens, n_bits=n_bits, n_centroids=64)
+        errors[n_bits] = float(np.square(round_trip(codec, tokens) - tokens).sum(axis=1).mean())
+    means = codec.centroids[codec.encode(tokens).centroids]
+    residual = float(np.square(tokens - means).sum(axis=1).mean())
+    gaussian = {1: 0.3634, 2: 0.1175, 4: 0.009497}  # Max 1960, table I
+    for n_bits, share in gaussian.items():
+        assert errors[n_bits] < 1.1 * share * residual
+    assert errors[8] < 1e-4 * residual
+    assert errors[16] < 1e-6
+
+
+@pytest.mark.parametrize("n_bits", RESIDUAL_BITS)
+def test_length_is_restored(n_bits: int) -> None:
+    tokens = Clustered(seed=4).tokens(1000)
+    decoded = round_trip(Codec.train(tokens, n_bits=n_bits, n_centroids=16), tokens)
+    assert np.linalg.norm(decoded, axis=1) == pytest.approx(np.ones(1000), abs=2e-3)
+
+
+@pytest.mark.parametrize("n_bits", [1, 2, 4, 8, 16])
+def test_embeddings_of_any_length(n_bits: int) -> None:
+    random = np.random.default_rng(5)
+    tokens = Clustered(seed=5).tokens(1000) * random.uniform(0.5, 20, (1000, 1)).astype(np.float32)
+    decoded = round_trip(Codec.train(tokens, n_bits=n_bits, n_centroids=16), tokens)
+    lengths = np.linalg.norm(tokens, axis=1)
+    assert np.linalg.norm(decoded, axis=1) == pytest.approx(lengths, rel=0.01)
+
+
+@pytest.mark.parametrize("n_bits", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("n", [1, 2, 3, 10])
+def test_fewer_tokens_than_centroids(n_bits: int, n: int) -> None:
+    tokens = Clustered(seed=n).tokens(n)
+    codec = Codec.train(tokens, n_bits=n_bits, n_centroids=1024)
+    assert codec.n_centroids == n
+    assert (round_trip(codec, tokens) * tokens).sum(axis=1).min() > 0.99
+
+
+def test_equal_tokens() -> None:
+    tokens = np.repeat(Clustered(seed=6).tokens(1), 100, axis=0)
+    decoded = round_trip(Codec.train(tokens, n_bits=2, n_centroids=8), tokens)
+    assert (decoded * tokens).sum(axis=1).min() > 0.99
+
+
+def test_training_does_not_depend_on_threads() -> None:
+    tokens = Clustered(seed=7).tokens(20_000)
+    one = Codec.train(tokens, n_bits=2, n_centroids=64, threads=1)
+    many = Codec.train(tokens, n_bits=2, n_centroids=64, threads=4)
+    for name, array in one.arrays.items():
+        assert np.array_equal(array, many.arrays[name]), name
+
+
+def test_kmeans_finds_the_topics() -> None:
+    made = Clustered(seed=8, n_topics=10)
+    centroids = spherical_kmeans(made.tokens(5000), 40, iterations=8)
+    assert np.linalg.norm(centroids, axis=1) == pytest.approx(np.ones(40), abs=1e-6)
+    assert (made.topics @ centroids.T).max(axis=1).min() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("n_tokens", "expected"),
+    [(0, 1), (1, 1), (4, 1), (10, 2), (1_000, 128), (1_100_000, 16_384), (8_000_000, 32_768)],
+)
+def test_number_of_centroids(n_tokens: int, expected: int) -> None:
+    assert number_of_centroids(n_tokens) == expected
+
+
+def test_lloyd_max_of_a_gaussian() -> None:
+    """The optimal quantiser of a standard normal is known (Max 1960, table I)."""
+    values = np.random.default_rng(0).standard_normal(500_000).astype(np.float32)
+    centres, cutoffs = lloyd_max(values, 4)
+    assert centres == pytest.approx([-1.510, -0.4528, 0.4528, 1.510], abs=0.01)
+    assert cutoffs == pytest.approx([-0.9816, 0, 0.9816], abs=0.01)
+
+
+def test_lloyd_max_with_fewer_values_than_buckets() -> None:
+    centres, cutoffs = lloyd_max(np.array([1.0, 2.0], np.float32), 16)
+    assert (np.diff(centres) >= 0).all()
+    assert (np.diff(cutoffs) >= 0).all()
+    assert {1.0, 2.0} <= set(centres.tolist())
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "message"),
+    [
+        (np.zeros(16), r"shape \(16,\)"),
+        (np.ones((2, 24)), r"shape \(2, 24\).*\(n_tokens, 16\)"),
+        ([["a"] * 16], "type <U1"),
+        (np.full((3, 16), np.nan), "NaN or infinity, first in row 0"),
+        (np.vstack([np.ones((2, 16)), np.full((1, 16), np.inf)]), "first in row 2"),
+        (np.vstack([np.ones((1, 16)), np.zeros((1, 16))]), "row 1 of document 'x' is zero"),
+        (np.full((1, 16), 70_000.0), "hold 70000; values up to 65504"),
+    ],
+)
+def test_unusable_embeddings(embeddings: object, message: str) -> None:
+    with pytest.raises(EmbeddingError, match=message):
+        check_embeddings(embeddings, 16, "document 'x'")
+
+
+def test_usable_embeddings_of_other_types() -> None:
+    tokens = unit(np.ones((2, 16)))
+    for given in (tokens.astype(np.float64), tokens.tolist(), tokens[:, ::-1], tokens[:0]):
+        checked = check_embeddings(given, 16, "x")
+        assert checked.dtype == np.float32
+        assert checked.flags.c_contiguous

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made import Clustered, native_segment, native_segment_of_codes, unit
+
+from colxtr import kernels, reference
+from colxtr.codec import Codec, EncodedTokens
+from colxtr.errors import CorruptIndexError, InputError
+
+AWKWARD = [1, 7, 8, 9, 31, 32, 33, 63, 64, 65, 127, 128, 129]
+
+
+@pytest.mark.parametrize("n", AWKWARD)
+@pytest.mark.parametrize("dim", [16, 24, 128, 1024])
+def test_nearest_is_the_largest_product(instruction_set: str, n: int, dim: int) -> None:
+    random = np.random.default_rng(n * dim)
+    for n_vectors in (1, n, 2 * n + 1):
+        vectors = random.standard_normal((n_vectors, dim), dtype=np.float32)
+        rows = random.standard_normal((n, dim), dtype=np.float32)
+        found = kernels.Panels(vectors).nearest(rows)
+        assert found.tolist() == reference.nearest_centroid(rows, vectors).tolist()
+
+
+def test_nearest_takes_the_first_of_equals(instruction_set: str) -> None:
+    vectors = np.ones((100, 16), np.float32)
+    assert kernels.Panels(vectors).nearest(np.ones((5, 16), np.float32)).tolist() == [0] * 5
+    vectors[70] = vectors[99] = 2
+    assert kernels.Panels(vectors).nearest(np.ones((5, 16), np.float32)).tolist() == [70] * 5
+
+
+def test_nearest_when_all_products_are_negative(instruction_set: str) -> None:
+    vectors = -np.ones((3, 16), np.float32)  # the panel's empty columns would give 0
+    vectors[1] /= 2
+    assert kernels.Panels(vectors).nearest(np.ones((1, 16), np.float32)).tolist() == [1]
+
+
+def test_blocks_of_rows_come_back_in_order() -> None:
+    random = np.random.default_rng(0)
+    vectors = random.standard_normal((50, 16), dtype=np.float32)
+    rows = random.standard_normal((3 * kernels.ROW_BLOCK + 5, 16), dtype=np.float32)
+    panels = kernels.Panels(vectors)
+    parallel = kernels.in_row_blocks(panels.nearest, rows, threads=3)
+    assert np.array_equal(parallel, panels.nearest(rows))
+    assert len(kernels.in_row_blocks(panels.nearest, rows[:0], threads=3)) == 0
+
+
+@pytest.mark.parametrize("n_query_tokens", [1, 22, 32, 33, 512])
+@pytest.mark.parametrize("n_bits", [1, 2, 4, 8, 16])
+def test_maxsim_of_a_query_of_any_length(
+    instruction_set: str, n_query_tokens: int, n_bits: int
+) -> None:
+    made = Clustered(seed=n_query_tokens)
+    documents = made.documents(20, most_tokens=150)
+    tokens = np.concatenate(documents)
+    codec = Codec.train(tokens, n_bits=n_bits, n_centroids=16)
+    segment = native_segment(codec, documents)
+    query = made.tokens(n_query_tokens)
+    scores = kernels.Query(codec.native, query).maxsim(segment, np.arange(20, dtype=np.uint64))
+    decoded = [segment.decode_document(codec.native, i)[0] for i in range(20)]
+    expected = reference.exact(query, decoded)
+    assert scores == pytest.approx([expected[i] for i in range(20)], abs=2e-6)
+
+
+def test_probes_are_sorted_and_equals_by_number(instruction_set: str) -> None:
+    made = Clustered(seed=1)
+    codec = Codec.train(made.tokens(3000), n_bits=2, n_centroids=200)
+    query = made.tokens(9)
+    for n_probe in (1, 10, 200):
+        found = kernels.Query(codec.native, query).probe(n_probe)
+        assert found.tolist() == reference.probes(query, codec.centroids, n_probe).tolist()
+
+
+def test_half_precision_of_every_value(instruction_set: str) -> None:
+    """All 65,536 halves pass through a 16-bit store unchanged (infinities and NaN left out)."""
+    halves = np.arange(65536, dtype=np.uint16).view(np.float16)
+    halves = halves[np.isfinite(halves)].reshape(-1, 32)
+    codec = Codec.train(np.eye(32, dtype=np.float32), n_bits=16, n_centroids=1)
+    encoded = EncodedTokens(np.zeros(len(halves), np.uint32), halves.view(np.uint8), None)
+    segment = native_segment_of_codes(codec, encoded, [len(halves)])
+    decoded, _ = segment.decode_document(codec.native, 0)
+    assert np.array_equal(decoded, halves.astype(np.float32))
+
+
+@given(
+    st.integers(0, 56).flatmap(
+        lambda width: st.tuples(st.just(width), st.lists(st.integers(0, 2**width - 1), max_size=50))
+    )
+)
+def test_packed_integers_come_back(case: tuple[int, list[int]]) -> None:
+    width, values = case
+    packed, least = kernels.pack(np.array(values, np.uint64))
+    assert least <= width
+    assert len(packed) == (len(values) * least + 7) // 8 + 8
+    assert kernels.unpack(packed, len(values), least).tolist() == values
+
+
+def test_packing_is_the_documented_one() -> None:
+    packed, width = kernels.pack(np.array([1, 2, 7], np.uint64))
+    assert width == 3
+    assert packed.tolist()[:2] == [0b11_010_001, 0b1]
+
+
+def test_packed_integers_beyond_2_to_the_32() -> None:
+    values = np.array([2**31, 2**33 + 5, 2**55], np.uint64)
+    packed, width = kernels.pack(values)
+    assert width == 56
+    assert kernels.unpack(packed, 3, width).tolist() == values.tolist()
+
+
+def test_packing_refuses_values_that_are_too_wide() -> None:
+    with pytest.raises(ValueError, match=r"57 bits|0 to 56"):
+        kernels.pack(np.array([2**56], np.uint64))
+
+
+def test_unpacking_refuses_a_wrong_length() -> None:
+    with pytest.raises(ValueError, match="expected 11"):
+        kernels.unpack(np.zeros(10, np.uint8), 8, 3)
+
+
+def test_rows_are_added_to_their_groups() -> None:
+    sums = np.zeros((3, 4), np.float32)
+    rows = np.arange(12, dtype=np.float32).reshape(3, 4)
+    kernels.add_rows(sums, rows, np.array([2, 0, 2], np.uint32))
+    assert sums.tolist() == [[4, 5, 6, 7], [0, 0, 0, 0], [8, 10, 12, 14]]
+    with pytest.raises(ValueError, match="below"):
+        kernels.add_rows(sums, rows, np.array([3, 0, 0], np.uint32))
+
+
+def test_unknown_instruction_set() -> None:
+    with pytest.raises(InputError, match=r"'mmx'.*it runs scalar"):
+        kernels.use_instruction_set("mmx")
+
+
+@pytest.mark.parametrize("name", kernels.instruction_sets())
+def test_environment_forces_an_instruction_set(name: str) -> None:
+    program = "from colxtr import kernels; print(kernels.instruction_set())"
+    environment = os.environ | {"COLXTR_INSTRUCTION_SET": name}
+    result = subprocess.run(
+        [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True
+    )
+    assert result.stdout.strip() == name
+
+
+class TestDamagedSegments:
+    """What a kernel must never follow: checked when a segment is made, or when it is read."""
+
+    @pytest.fixture
+    def parts(self) -> dict[str, object]:
+        codec = Codec.train(unit(np.eye(16, dtype=np.float32)[:4]), n_bits=2, n_centroids=4)
+        zeros, _ = kernels.pack(np.zeros(4, np.uint64))
+        positions, bits = kernels.pack(np.arange(4, dtype=np.uint64))
+        return {
+            "codec": codec.native,
+            "first_ordinal": 0,
+            "list_centroids": np.arange(4, dtype=np.uint32),
+            "list_offsets": np.arange(5, dtype=np.uint64),
+            "document_offsets": np.array([0, 4], np.uint64),
+            "ordinals": zeros,
+            "ordinal_bits": 0,
+            "positions": positions,
+            "position_bits": bits,
+            "codes": np.zeros((4, 4), np.uint8),
+            "lengths": np.zeros(4, np.uint8),
+        }
+
+    def test_sound_one_is_taken(self, parts: dict) -> None:
+        kernels.Segment(**parts)
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("list_centroids", np.array([0, 1, 2, 4], np.uint32)),
+            ("list_centroids", np.array([0, 1, 1, 2], np.uint32)),
+            ("list_offsets", np.array([0, 1, 2, 3, 5], np.uint64)),
+            ("list_offsets", np.array([0, 3, 2, 3, 4], np.uint64)),
+            ("list_offsets", np.array([1, 1, 2, 3, 4], np.uint64)),
+            ("document_offsets", np.array([0, 9], np.uint64)),
+            ("document_offsets", np.array([0, 9, 4], np.uint64)),
+            ("codes", np.zeros((4, 3), np.uint8)),
+            ("lengths", None),
+        ],
+    )
+    def test_contradictions(self, parts: dict, name: str, value: object) -> None:
+        with (
+            pytest.raises(CorruptIndexError, match="some/file: damaged"),
+            kernels.damage_named(Path("some/file")),
+        ):
+            kernels.Segment(**parts | {name: value})
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("list_offsets", np.arange(4, dtype=np.uint64)),
+            ("document_offsets", np.empty(0, np.uint64)),
+            ("ordinals", np.zeros(7, np.uint8)),
+            ("position_bits", 60),
+            ("lengths", np.zeros(3, np.uint8)),
+        ],
+    )
+    def test_sizes_that_do_not_fit(self, parts: dict, name: str, value: object) -> None:
+        with pytest.raises(ValueError, match=r"entries|bits|empty"):
+            kernels.Segment(**parts | {name: value})
+
+    def test_positions_and_ordinals_out_of_range(self, parts: dict) -> None:
+        far, bits = kernels.pack(np.array([0, 1, 2, 4], np.uint64))
+        segment = kernels.Segment(**parts | {"positions": far, "position_bits": bits})
+        query = kernels.Query(parts["codec"], np.eye(16, dtype=np.float32)[:2])
+        with pytest.raises(CorruptIndexError), kernels.damage_named(Path("f")):
+            query.maxsim(segment, np.zeros(1, np.uint64))
+        segment = kernels.Segment(**parts | {"ordinals": far, "ordinal_bits": bits})
+        pool = kernels.Pool(query, 0)
+        with pytest.raises(CorruptIndexError), kernels.damage_named(Path("f")):
+            pool.add(segment, np.arange(4, dtype=np.uint32))
+
+    def test_ordinals_and_lists_asked_for_must_exist(self, parts: dict) -> None:
+        segment = kernels.Segment(**parts)
+        query = kernels.Query(parts["codec"], np.eye(16, dtype=np.float32)[:2])
+        with pytest.raises(ValueError, match="ordinal 1"):
+            query.maxsim(segment, np.ones(1, np.uint64))
+        with pytest.raises(ValueError, match="n_lists"):
+            kernels.Pool(query, 0).add(segment, np.array([4], np.uint32))

@@ -1,0 +1,235 @@
+"""Every method against its definition in `reference.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made import Clustered
+from numpy.typing import NDArray
+
+from colxtr import Index, reference
+from colxtr.search import SearchOptions
+
+N_DOCUMENTS = 120
+TOLERANCE = 3e-6  # single precision, summed in another order
+
+
+class Opened:
+    """An index of made-up documents, and the same decompressed in memory."""
+
+    def __init__(self, folder: Path, n_bits: int, segments: int = 2) -> None:
+        made = Clustered(seed=n_bits)
+        documents = made.documents(N_DOCUMENTS)
+        documents[5] = documents[5][:0]  # a document without a token
+        self.queries = [made.tokens(n) for n in (1, 5, 32, 40)]
+        with Index.create(folder, dim=32, n_bits=n_bits, n_centroids=48) as index:
+            for part in np.array_split(np.arange(N_DOCUMENTS), segments):
+                index.add_embeddings([str(i) for i in part], [documents[i] for i in part])
+        self.index = Index.open(folder)
+        self.collection, self.decoded = decompressed(self.index)
+
+
+def decompressed(index: Index) -> tuple[reference.Collection, list[NDArray[np.float32]]]:
+    generation = index._generation
+    assert generation.codec is not None
+    parts = [
+        segment.decompress(i)
+        for segment in generation.with_tokens()
+        for i in range(segment.n_documents)
+    ]
+    decoded = [embeddings for embeddings, _ in parts]
+    return (
+        reference.Collection(
+            np.concatenate(decoded),
+            np.repeat(np.arange(len(decoded)), [len(d) for d in decoded]),
+            np.concatenate([centroids for _, centroids in parts]),
+            generation.codec.centroids,
+        ),
+        decoded,
+    )
+
+
+@pytest.fixture(scope="module", params=[1, 2, 4, 8, 16])
+def opened(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Opened]:
+    opened = Opened(tmp_path_factory.mktemp("index") / "i", request.param)
+    yield opened
+    opened.index.close()
+
+
+def check(
+    opened: Opened,
+    query: NDArray[np.float32],
+    expected: dict[int, float],
+    k: int = N_DOCUMENTS,
+    **options: object,
+) -> None:
+    """Same documents, same scores, sorted; documents in order unless their scores are equal."""
+    hits = opened.index.search_embeddings(query, k, **options)  # type: ignore[arg-type]
+    best = reference.top(expected, k)
+    scores = [hit.score for hit in hits]
+    assert scores == pytest.approx([score for _, score in best], abs=TOLERANCE)
+    assert scores == sorted(scores, reverse=True)
+    for hit in hits:
+        assert hit.score == pytest.approx(expected[int(hit.id)], abs=TOLERANCE)
+    assert len({hit.id for hit in hits}) == len(hits)
+
+
+def test_exact(opened: Opened, instruction_set: str) -> None:
+    for query in opened.queries:
+        expected = reference.exact(query, opened.decoded)
+        check(opened, query, expected, method="exact")
+        check(opened, query, expected, k=7, method="exact")
+
+
+@pytest.mark.parametrize("n_probe", [1, 4, 48])
+@pytest.mark.parametrize("k_prime", [1, 20, 10**9])
+def test_colxtr(opened: Opened, instruction_set: str, n_probe: int, k_prime: int) -> None:
+    for query in opened.queries:
+        seen = reference.pooled(query, opened.collection, n_probe)
+        found = reference.retrieve(query, opened.collection, seen, k_prime)
+        expected = reference.imputed_scores(found, retrieved_only=False)
+        check(opened, query, expected, n_probe=n_probe, k_prime=k_prime, rerank=0)
+
+
+def test_colxtr_with_reranking(opened: Opened) -> None:
+    for query in opened.queries:
+        seen = reference.pooled(query, opened.collection, 3)
+        found = reference.retrieve(query, opened.collection, seen, 50)
+        first = reference.top(reference.imputed_scores(found, retrieved_only=False), 20)
+        exact = reference.exact(query, opened.decoded)
+        expected = {document: exact[document] for document, _ in first}
+        check(opened, query, expected, k=5, n_probe=3, k_prime=50, rerank=20)
+
+
+@pytest.mark.parametrize("n_probe", [1, 4, 48])
+@pytest.mark.parametrize("k_prime", [1, 20, 10**9])
+def test_xtr(opened: Opened, instruction_set: str, n_probe: int, k_prime: int) -> None:
+    for query in opened.queries:
+        seen = reference.own_lists(query, opened.collection, n_probe)
+        found = reference.retrieve(query, opened.collection, seen, k_prime)
+        expected = reference.imputed_scores(found, retrieved_only=True)
+        check(opened, query, expected, method="xtr", n_probe=n_probe, k_prime=k_prime)
+
+
+@pytest.mark.parametrize("n_candidates", [3, 1024])
+def test_colbertv2(opened: Opened, n_candidates: int) -> None:
+    for query in opened.queries:
+        seen = reference.pooled(query, opened.collection, 2)
+        found = reference.retrieve(query, opened.collection, seen, 10**9)
+        first = reference.top(reference.lower_bounds(found), max(3, n_candidates))
+        exact = reference.exact(query, opened.decoded)
+        expected = {document: exact[document] for document, _ in first}
+        check(
+            opened, query, expected, k=3, method="colbertv2", n_probe=2, n_candidates=n_candidates
+        )
+
+
+def test_colbert(opened: Opened) -> None:
+    for query in opened.queries:
+        seen = reference.own_lists(query, opened.collection, 4)
+        found = reference.retrieve(query, opened.collection, seen, 10)
+        kept = reference.imputed_scores(found, retrieved_only=True)
+        exact = reference.exact(query, opened.decoded)
+        expected = {document: exact[document] for document in kept}
+        check(opened, query, expected, method="colbert", n_probe=4, k_prime=10)
+
+
+def test_with_all_probed_and_kept_every_method_is_maxsim(opened: Opened) -> None:
+    everything: SearchOptions = {"n_probe": 48, "k_prime": 10**9}
+    for query in opened.queries:
+        expected = reference.exact(query, opened.decoded)
+        check(opened, query, expected, method="colxtr", rerank=0, **everything)
+        for method in ("xtr", "colbertv2", "colbert"):
+            check(opened, query, expected, method=method, **everything)
+
+
+def test_lower_bound_is_at_most_exact(opened: Opened) -> None:
+    for query in opened.queries:
+        seen = reference.pooled(query, opened.collection, 3)
+        bounds = reference.lower_bounds(reference.retrieve(query, opened.collection, seen, 10**9))
+        exact = reference.exact(query, opened.decoded)
+        assert all(bound <= exact[document] + 1e-6 for document, bound in bounds.items())
+
+
+@pytest.mark.parametrize("method", ["colxtr", "xtr"])
+def test_a_retrieved_token_never_lowers_a_score(opened: Opened, method: str) -> None:
+    """score = mean m_i + mean (best_i - m_i)+: never below what nothing retrieved would give."""
+    for query in opened.queries:
+        seen = reference.pooled(query, opened.collection, 4)
+        found = reference.retrieve(query, opened.collection, seen, 10)
+        hits = opened.index.search_embeddings(
+            query, N_DOCUMENTS, method="colxtr", n_probe=4, k_prime=10, rerank=0
+        )
+        assert min(hit.score for hit in hits) >= found.thresholds.mean() - TOLERANCE
+
+
+def test_small_collections_are_searched_exhaustively(opened: Opened) -> None:
+    for query in opened.queries:
+        expected = reference.exact(query, opened.decoded)
+        check(opened, query, expected, method="colxtr", rerank=0)
+
+
+def test_methods_agree_between_instruction_sets(opened: Opened, instruction_set: str) -> None:
+    """Ranked lists of the slowest path are those of every other, but for rounding."""
+    for query in opened.queries:
+        for method in ("colxtr", "xtr", "colbertv2", "colbert", "exact"):
+            hits = opened.index.search_embeddings(query, 10, method=method, n_probe=4)
+            explained = [
+                opened.index.explain_embeddings(query, hit.id, method=method, n_probe=4)
+                for hit in hits
+            ]
+            assert [e.score for e in explained] == pytest.approx(
+                [hit.score for hit in hits], abs=TOLERANCE
+            )
+
+
+def test_explanation_adds_up(opened: Opened) -> None:
+    query = opened.queries[2]
+    options: SearchOptions = {"method": "xtr", "n_probe": 2, "k_prime": 15}
+    imputed = 0
+    for hit in opened.index.search_embeddings(query, 10, **options):
+        explanation = opened.index.explain_embeddings(query, hit.id, **options)
+        assert explanation.score == pytest.approx(hit.score, abs=TOLERANCE)
+        assert len(explanation.matches) == len(query)
+        for match in explanation.matches:
+            assert match.retrieved == (match.imputed is None)
+            imputed += match.imputed is not None
+        values = [m.similarity if m.imputed is None else m.imputed for m in explanation.matches]
+        assert np.mean(values) == pytest.approx(explanation.score, abs=1e-6)
+    assert imputed > 0
+
+
+def test_adding_a_document_does_not_reorder_the_others(tmp_path: Path) -> None:
+    made = Clustered(seed=11)
+    documents = made.documents(100)
+    query = made.tokens(8)
+    with Index.create(tmp_path / "i", dim=32) as index:
+        index.add_embeddings([str(i) for i in range(100)], documents)
+        for method in ("exact", "colxtr", "xtr", "colbertv2", "colbert"):
+            before = index.search_embeddings(query, 200, method=method)
+            new = f"new for {method}"
+            index.add_embeddings([new], made.documents(1))
+            after = [hit for hit in index.search_embeddings(query, 200, method=method)]
+            assert [h.id for h in after if h.id != new and not h.id.startswith("new")] == [
+                h.id for h in before if not h.id.startswith("new")
+            ]
+
+
+def test_segments_do_not_matter(tmp_path: Path) -> None:
+    """The same documents in one segment or in seven, with the same codec."""
+    opened = [Opened(tmp_path / str(n), 2, segments=n) for n in (1, 7)]
+    one, seven = (o.index._generation for o in opened)
+    assert (len(one.segments), len(seven.segments)) == (1, 7)
+    query = opened[0].queries[2]
+    # codecs differ (the first part alone trained the second one): compare through the reference
+    for each in opened:
+        seen = reference.pooled(query, each.collection, 4)
+        found = reference.retrieve(query, each.collection, seen, 30)
+        expected = reference.imputed_scores(found, retrieved_only=False)
+        check(each, query, expected, n_probe=4, k_prime=30, rerank=0)
+        each.index.close()
