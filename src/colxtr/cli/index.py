@@ -1,0 +1,140 @@
+"""`colxtr index`: read documents, encode them, store them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from colxtr.cli.guard import add_hint, end
+
+if TYPE_CHECKING:
+    from colxtr.corpora import ReadReport
+    from colxtr.documents import Document
+    from colxtr.index import Index
+
+
+def index(  # noqa: PLR0917 (typer passes by name)
+    docs: Annotated[
+        list[str],
+        typer.Argument(
+            help='Files, folders, BEIR folders; "-" for standard input.', metavar="DOCS"
+        ),
+    ],
+    path: Annotated[Path, typer.Option("--index", "-o", help="The folder of the index.")],
+    n_bits: Annotated[
+        int, typer.Option(help="Bits per dimension: 1, 2, 4, 8, or 16 (not compressed).")
+    ] = 2,
+    model: Annotated[
+        str | None, typer.Option(help="A model's folder or hub id [default: the built-in one].")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the index that is there.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Add to the index what it does not hold yet.")
+    ] = False,
+    passage_words: Annotated[
+        int, typer.Option(help="Text files are cut into passages of at most so many words.")
+    ] = 150,
+    passage_overlap: Annotated[
+        int, typer.Option(help="About how many words neighbouring passages share.")
+    ] = 30,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many documents.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Index documents: text, Markdown, HTML, source code, JSON lines, CSV, TSV, Parquet.
+
+    Records (JSON lines, tables) are one document each; other files are cut into passages with
+    the ids path#1, path#2, ... Everything may be gzipped. Interrupt with Ctrl-C and go on later
+    with --resume.
+
+    \b
+    Examples:
+        colxtr index notes/ --index notes.index
+        colxtr index corpus.jsonl.gz --index my.index --n-bits 4
+        colxtr index src/ docs/ README.md --index code.index --passage-words 100
+        zcat dump.jsonl.gz | colxtr index - --index my.index
+        colxtr index corpus.jsonl.gz --index my.index --resume
+    """  # noqa: D301
+    from colxtr.corpora import ReadReport, count_documents, read_documents  # noqa: PLC0415
+    from colxtr.corpora.sources import STDIN  # noqa: PLC0415
+    from colxtr.passages import PassageSettings  # noqa: PLC0415
+
+    if overwrite and resume:
+        end("error: --overwrite and --resume exclude each other", code=2)
+    passages = PassageSettings(passage_words, passage_overlap)
+    total = count_documents(docs, passages=passages)  # also: do the files exist?
+    report = ReadReport()
+    documents = islice(read_documents(docs, passages=passages, report=report), limit)
+    if STDIN in docs and sys.stdin.isatty():
+        sys.stderr.write("reading documents from the terminal; end with Ctrl-D on a line\n")
+    start = time.perf_counter()
+    with _open(path, n_bits, model, overwrite, resume) as target:
+        total = limit if total is None or limit is None else min(total, limit)
+        added = _add(target, documents, total, resume, path)
+        _print_result(target, added, time.perf_counter() - start, report, as_json)
+
+
+def _open(path: Path, n_bits: int, model: str | None, overwrite: bool, resume: bool) -> Index:
+    from colxtr.encoder import Encoder  # noqa: PLC0415
+    from colxtr.index import Index  # noqa: PLC0415
+
+    encoder = Encoder.load(model) if model or not (resume and path.exists()) else None
+    if resume and path.exists():
+        return Index.open(path, read_only=False, encoder=encoder)
+    return Index.create(path, encoder=encoder, n_bits=n_bits, overwrite=overwrite)
+
+
+def _add(
+    target: Index, documents: Iterable[Document], total: int | None, resume: bool, path: Path
+) -> int:
+    before = len(target)
+    try:
+        return target.add(documents, total=total, progress=True, skip_existing=resume)
+    except KeyboardInterrupt:
+        end(f"interrupted; {_go_on(target, before, path)}", code=130)
+        raise
+    except Exception as error:
+        add_hint(error, _go_on(target, before, path))
+        raise
+
+
+def _go_on(target: Index, before: int, path: Path) -> str:
+    done = len(target) - before
+    were = "document was" if done == 1 else "documents were"
+    return (
+        f"{done:,} {were} added to {path} and stored; "
+        "go on with the same command and --resume (instead of --overwrite)"
+    )
+
+
+def _print_result(
+    target: Index, added: int, seconds: float, report: ReadReport, as_json: bool
+) -> None:
+    info = target.info()
+    if as_json:
+        result = {
+            "added": added,
+            "seconds": round(seconds, 3),
+            "skipped": dict(report.skipped),
+            "index": info.as_dict(),
+        }
+        sys.stdout.write(json.dumps(result, default=str) + "\n")
+        return
+    from colxtr.cli.render import megabytes  # noqa: PLC0415
+
+    rate = added / max(seconds, 1e-9)
+    sys.stdout.write(f"added {added:,} documents in {seconds:,.1f} s ({rate:,.0f}/s)\n")
+    if report.skipped:
+        sys.stdout.write(f"skipped: {report.skipped_text()}\n")
+    sys.stdout.write(
+        f"{info.path}: {info.n_documents:,} documents, {info.n_tokens:,} tokens, "
+        f"{megabytes(info.bytes_total)} ({info.bytes_per_token:.1f} bytes per token)\n"
+    )

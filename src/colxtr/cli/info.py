@@ -1,0 +1,32 @@
+"""`colxtr info`: what an index holds and what it takes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def info(
+    path: Annotated[Path, typer.Argument(help="The folder of the index.", metavar="INDEX")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what an index holds, and how many bytes each part of it takes.
+
+    \b
+    Examples:
+        colxtr info my.index
+        colxtr info my.index --json | jq .n_documents
+    """  # noqa: D301
+    from colxtr.cli.render import info_lines  # noqa: PLC0415
+    from colxtr.index import Index  # noqa: PLC0415
+
+    with Index.open(path) as index:
+        found = index.info()
+    if as_json:
+        sys.stdout.write(json.dumps(found.as_dict(), default=str) + "\n")
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in info_lines(found))

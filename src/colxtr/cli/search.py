@@ -1,0 +1,161 @@
+"""`colxtr search`: one question for people, or a file of them for an evaluation."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from colxtr.cli.guard import end
+
+if TYPE_CHECKING:
+    from colxtr.hits import Explanation, Hit
+    from colxtr.index import Index
+
+
+class Method(StrEnum):
+    """The methods of search."""
+
+    COLXTR = "colxtr"
+    XTR = "xtr"
+    COLBERTV2 = "colbertv2"
+    COLBERT = "colbert"
+    EXACT = "exact"
+
+
+def search(  # noqa: PLR0917 (typer passes by name)
+    path: Annotated[Path, typer.Argument(help="The folder of the index.", metavar="INDEX")],
+    query: Annotated[str | None, typer.Argument(help="The question.")] = None,
+    k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many documents.")] = 10,
+    method: Annotated[Method, typer.Option(help="How to search.")] = Method.COLXTR,
+    n_probe: Annotated[
+        int | None, typer.Option(help="Inverted lists read per query token.")
+    ] = None,
+    k_prime: Annotated[
+        int | None, typer.Option(help="Document tokens retrieved per query token.")
+    ] = None,
+    rerank: Annotated[
+        int | None,
+        typer.Option(help="How many documents to re-rank with all their tokens; 0 for none."),
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show the best match of each query token.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    file: Annotated[
+        str | None,
+        typer.Option("-f", "--file", help="Queries: id<TAB>text, JSON lines, lines, BEIR; or -."),
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Write the hits of -f here, in the format of TREC.")
+    ] = None,
+) -> None:
+    """Search an index with a question, or with a file of questions.
+
+    Scores are means over the tokens of the question; at most 1 with most models.
+
+    \b
+    Examples:
+        colxtr search my.index "who wrote the first compiler"
+        colxtr search my.index "a question" -k 3 --explain
+        colxtr search my.index "a question" --json | jq '.hits[0].id'
+        colxtr search my.index "a question" --method exact
+        colxtr search my.index -f queries.tsv -k 100 --run out.trec
+    """  # noqa: D301
+    if (query is None) == (file is None):
+        end('error: give one question, or a file of them with "-f queries.tsv"', code=2)
+    if run is not None and file is None:
+        end('error: --run needs a file of questions: "-f queries.tsv"', code=2)
+    options: dict[str, Any] = {
+        "method": str(method),
+        "n_probe": n_probe,
+        "k_prime": k_prime,
+        "rerank": rerank,
+    }
+    from colxtr.index import Index  # noqa: PLC0415
+
+    with Index.open(path) as index:
+        if file is not None:
+            _search_file(index, file, run, k, options, as_json)
+        elif query is not None:
+            _search_one(index, query, k, options, explain, as_json)
+
+
+def _search_one(  # noqa: PLR0917 (as the command's)
+    index: Index, query: str, k: int, options: dict[str, Any], explain: bool, as_json: bool
+) -> None:
+    start = time.perf_counter()
+    hits = index.search(query, k, **options)
+    seconds = time.perf_counter() - start
+    if as_json:
+        explanations = _explanations(index, query, hits, options) if explain else None
+        result = {"query": query, **options, "k": k, "seconds": round(seconds, 6)}
+        _print_json({**result, "hits": list(_as_dicts(hits, explanations))})
+        return
+    from colxtr.cli.render import print_hits  # noqa: PLC0415
+
+    print_hits(hits, _explanations(index, query, hits, options), table=explain)
+    if not hits:
+        sys.stderr.write("nothing found\n")
+
+
+def _explanations(
+    index: Index, query: str, hits: Iterable[Hit], options: dict[str, Any]
+) -> list[Explanation]:
+    return [index.explain(query, hit.id, **options) for hit in hits]
+
+
+def _search_file(  # noqa: PLR0917 (as the command's)
+    index: Index, file: str, run: Path | None, k: int, options: dict[str, Any], as_json: bool
+) -> None:
+    from colxtr.corpora import read_queries  # noqa: PLC0415
+    from colxtr.runs import print_run, write_run  # noqa: PLC0415
+
+    queries = read_queries(file)
+    start = time.perf_counter()
+    texts = [text for _, text in queries]
+    found = index.search_many(texts, k, **options, load_text=as_json, progress=True)
+    seconds = time.perf_counter() - start
+    runs = [(identifier, hits) for (identifier, _), hits in zip(queries, found, strict=True)]
+    if run is not None:
+        write_run(run, runs, tag=options["method"])
+        rate = len(queries) / max(seconds, 1e-9)
+        sys.stderr.write(f"{len(queries):,} queries, {rate:,.1f}/s: {run}\n")
+    if as_json:
+        for (identifier, text), hits in zip(queries, found, strict=True):
+            _print_json({"query_id": identifier, "query": text, "hits": list(_as_dicts(hits))})
+    elif run is None:
+        print_run(sys.stdout, runs, tag=options["method"])
+
+
+def _as_dicts(
+    hits: Sequence[Hit], explanations: Sequence[Explanation] | None = None
+) -> Iterator[dict[str, Any]]:
+    for i, hit in enumerate(hits):
+        record: dict[str, Any] = {
+            "rank": i + 1,
+            "id": hit.id,
+            "score": hit.score,
+            "title": hit.title,
+            "text": hit.text,
+            "metadata": dict(hit.metadata),
+        }
+        if explanations:
+            record["matches"] = [_match_as_dict(match) for match in explanations[i].matches]
+        yield record
+
+
+def _match_as_dict(match: Any) -> dict[str, Any]:
+    from dataclasses import asdict  # noqa: PLC0415
+
+    return asdict(match)
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
