@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 import colxtr
-from conftest import ROOT
 
 SOURCES = sorted((ROOT / "src" / "colxtr").rglob("*.py"))
 
@@ -66,7 +66,9 @@ def test_public_names() -> None:
 
 
 def test_version_is_the_packages() -> None:
-    assert re.search(rf'^version = "{colxtr.__version__}"$', (ROOT / "pyproject.toml").read_text(), re.M)
+    assert re.search(
+        rf'^version = "{colxtr.__version__}"$', (ROOT / "pyproject.toml").read_text(), re.M
+    )
 
 
 def test_importing_loads_nothing_heavy() -> None:
@@ -104,7 +106,9 @@ def test_modules_import_only_backwards() -> None:
 
 
 def test_every_module_has_its_room() -> None:
-    names = {path.relative_to(ROOT / "src" / "colxtr").parts[0].removesuffix(".py") for path in SOURCES}
+    names = {
+        path.relative_to(ROOT / "src" / "colxtr").parts[0].removesuffix(".py") for path in SOURCES
+    }
     assert names - {"__init__"} <= set(ROOM)
     table = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
     for name in names - {"__init__", "__main__"}:

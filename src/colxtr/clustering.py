@@ -16,12 +16,13 @@ BLOCK = 65_536  # rows that are in single precision at a time
 
 
 def number_of_centroids(n_tokens: int) -> int:
-    """16 * sqrt(n_tokens), rounded down to a power of two, as the ColBERTv2 code base has it.
+    """16 * sqrt(n_tokens), as the ColBERTv2 code base has it, but not rounded to a power of two.
 
-    At most a quarter of the tokens, so that small collections do not get a centroid per token.
+    A multiple of 32 (the native module works on 32 at a time), and at most a quarter of the
+    tokens, so that small collections do not get a centroid per token.
     """
-    wanted = min(16 * n_tokens**0.5, n_tokens / 4)
-    return 1 << max(int(wanted), 1).bit_length() - 1
+    wanted = int(min(16 * n_tokens**0.5, n_tokens / 4))
+    return max(wanted // 32 * 32 if wanted > 32 else wanted, 1)
 
 
 def spherical_kmeans(

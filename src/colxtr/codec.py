@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colxtr import kernels
-from colxtr.cpus import available_cpus
 from colxtr.clustering import BLOCK, spherical_kmeans, unit_length
+from colxtr.cpus import available_cpus
 from colxtr.errors import EmbeddingError, InputError
 
 N_BITS = (1, 2, 4, 8, 16)
@@ -180,9 +180,7 @@ def _train_quantiser(
     n_bits: int,
 ) -> dict[str, NDArray[Any]]:
     """Scales, buckets and length table from tokens of length 1 and their true lengths."""
-    nearest = kernels.in_row_blocks(
-        kernels.Panels(centroids).nearest, unit, available_cpus()
-    )
+    nearest = kernels.in_row_blocks(kernels.Panels(centroids).nearest, unit, available_cpus())
     means = centroids[nearest]
     residuals = unit - means
     scales = np.maximum(np.sqrt(np.square(residuals).mean(axis=0)), 1e-6).astype(np.float32)

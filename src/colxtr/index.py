@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from colxtr import kernels
-from colxtr.cpus import available_cpus
 from colxtr.build import IndexBuilder, Item
 from colxtr.codec import check_dim, check_embeddings, check_n_bits
+from colxtr.cpus import available_cpus
 from colxtr.documents import Document, as_document
 from colxtr.errors import (
     DuplicateIdError,
@@ -93,7 +92,7 @@ class Index:
                 Without it and without `dim`, the built-in model.
             dim: Length of the embeddings, for an index that gets embeddings only.
             n_bits: Bits per dimension: 1, 2, 4, 8, or 16 for half precision without compression.
-            n_centroids: Default: 16 * sqrt(tokens), rounded down to a power of two.
+            n_centroids: Default: 16 * sqrt(tokens).
             windows: Encode texts beyond the encoder's limit in overlapping windows; by default
                 they are cut.
             seed: Of everything random: the same documents give the same index.

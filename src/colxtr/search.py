@@ -49,7 +49,8 @@ class SearchSettings:
             below 100,000 tokens, and for "xtr" and "colbert" with n_bits=16. "exact" has no use
             for it.
         k_prime: Tokens that each query token keeps, of those it sees; the lowest of them is what
-            is imputed. Default 10,000 ("colxtr", "xtr"), 1,000 ("colbert").
+            is imputed. Default 2 * sqrt(tokens of the collection): 2,000 of a million, 20,000 of
+            100 million, between the paper's 500 and 100,000.
         rerank: For "colxtr": how many of the best documents (at least k) get their full MaxSim;
             0 for none. Default 100.
         n_candidates: For "colbertv2": how many of the best documents by lower bound are re-ranked
@@ -236,7 +237,7 @@ def find_candidates(c: Collection, query: kernels.Query, settings: SearchSetting
         int(segment.list_sizes[found].sum())
         for segment, (found, _) in zip(c.segments, lists, strict=True)
     )
-    k_prime = settings.k_prime or (1_000 if settings.method == "colbert" else 10_000)
+    k_prime = settings.k_prime or round(2 * c.n_tokens**0.5)
     pool = kernels.Pool(query, k_prime if k_prime < most else 0)
     for segment, (found, places) in zip(c.segments, lists, strict=True):
         with kernels.damage_named(segment.path):
