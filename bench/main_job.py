@@ -177,7 +177,7 @@ def latency(folder: Path) -> dict[str, object]:
         with colxtr.Index.create(Path(temporary) / "i") as index:
             index.add(read_documents([folder]), progress=True)
         with colxtr.Index.open(Path(temporary) / "i", encoder=encoder) as index:
-            both = _milliseconds(lambda text: index.search(text), queries)
+            both = _milliseconds(index.search, queries)
             encoding = _milliseconds(lambda text: encoder.encode_queries([text]), queries)
     return {
         "question, encoding and search, p50, ms": median(both),

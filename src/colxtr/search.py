@@ -24,7 +24,7 @@ from colxtr.storage.segment import Segment
 Method = Literal["colxtr", "xtr", "colbertv2", "colbert", "exact"]
 METHODS: tuple[str, ...] = get_args(Method)
 
-EXHAUSTIVE_BELOW = 100_000  # tokens: probing saves nothing worth a lost document
+EXHAUSTIVE_BELOW = 100_000  # tokens: less saves nothing that is worth a lost document
 
 Floats = NDArray[np.float32]
 
@@ -50,7 +50,7 @@ class SearchSettings:
             for it.
         k_prime: Tokens that each query token keeps, of those it sees; the lowest of them is what
             is imputed. Default 2 * sqrt(tokens of the collection): 2,000 of a million, 20,000 of
-            100 million, between the paper's 500 and 100,000.
+            100 million, between the paper's 500 and 100,000; all below 100,000 tokens.
         rerank: For "colxtr": how many of the best documents (at least k) get their full MaxSim;
             0 for none. Default 100.
         n_candidates: For "colbertv2": how many of the best documents by lower bound are re-ranked
@@ -83,6 +83,11 @@ class Collection:
     def n_tokens(self) -> int:
         """Tokens of all segments."""
         return sum(segment.n_tokens for segment in self.segments)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether probing would save nothing."""
+        return self.n_tokens < EXHAUSTIVE_BELOW
 
     def by_segment(
         self, ordinals: NDArray[np.uint64]
@@ -215,9 +220,7 @@ def maxsim(c: Collection, query: kernels.Query, ordinals: NDArray[np.uint64]) ->
 
 def resolve_n_probe(c: Collection, settings: SearchSettings) -> int:
     """How many centroids each query token looks into."""
-    exhaustive = c.n_tokens < EXHAUSTIVE_BELOW or (
-        settings.method in ("xtr", "colbert") and c.codec.n_bits == HALF
-    )
+    exhaustive = c.is_small or (settings.method in ("xtr", "colbert") and c.codec.n_bits == HALF)
     n_probe = settings.n_probe or (c.codec.n_centroids if exhaustive else 10)
     return min(n_probe, c.codec.n_centroids)
 
@@ -237,7 +240,7 @@ def find_candidates(c: Collection, query: kernels.Query, settings: SearchSetting
         int(segment.list_sizes[found].sum())
         for segment, (found, _) in zip(c.segments, lists, strict=True)
     )
-    k_prime = settings.k_prime or round(2 * c.n_tokens**0.5)
+    k_prime = settings.k_prime or (most if c.is_small else round(2 * c.n_tokens**0.5))
     pool = kernels.Pool(query, k_prime if k_prime < most else 0)
     for segment, (found, places) in zip(c.segments, lists, strict=True):
         with kernels.damage_named(segment.path):
