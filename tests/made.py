@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from colxtr import kernels
+from colxtr import Index, kernels, reference
 from colxtr.codec import Codec, EncodedTokens
 from colxtr.storage.segment import Batch, segment_arrays
 
@@ -41,3 +41,24 @@ def native_segment_of_codes(
 def native_segment(codec: Codec, documents: list[NDArray[np.float32]]) -> kernels.Segment:
     encoded = codec.encode(np.concatenate(documents))
     return native_segment_of_codes(codec, encoded, [len(document) for document in documents])
+
+
+def decompressed(index: Index) -> tuple[reference.Collection, list[NDArray[np.float32]]]:
+    """What an index holds, in memory: for `reference`, and document by document."""
+    generation = index._generation
+    assert generation.codec is not None
+    parts = [
+        segment.decompress(i)
+        for segment in generation.with_tokens()
+        for i in range(segment.n_documents)
+    ]
+    decoded = [embeddings for embeddings, _ in parts]
+    return (
+        reference.Collection(
+            np.concatenate(decoded),
+            np.repeat(np.arange(len(decoded)), [len(d) for d in decoded]),
+            np.concatenate([centroids for _, centroids in parts]),
+            generation.codec.centroids,
+        ),
+        decoded,
+    )

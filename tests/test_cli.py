@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny_models import make_encoder_folder
 
 import colxtr
+from tiny_models import make_encoder_folder
 
 COLXTR = (sys.executable, "-W", "error", "-m", "colxtr")
 RECORDS = [

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from made import Clustered, native_segment, unit
 from numpy.typing import NDArray
 
 from colxtr import reference
 from colxtr.clustering import number_of_centroids, spherical_kmeans
 from colxtr.codec import Codec, check_embeddings, lloyd_max
 from colxtr.errors import EmbeddingError
+from made import Clustered, native_segment, unit
 
 RESIDUAL_BITS = [1, 2, 4, 8]
 

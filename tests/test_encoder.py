@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-import tiny_models
 
+import tiny_models
 from colxtr import encoder as encoder_module
 from colxtr.documents import Document
 from colxtr.encoder import Encoder

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_models
 
+import tiny_models
 from colxtr.encoder_config import EncoderConfig
 from colxtr.errors import ModelError
 

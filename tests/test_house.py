@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
 import colxtr
+from conftest import ROOT
 
 SOURCES = sorted((ROOT / "src" / "colxtr").rglob("*.py"))
 

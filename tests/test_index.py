@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import Clustered
 from numpy.typing import NDArray
 
 from colxtr import Document, Index
@@ -27,6 +26,7 @@ from colxtr.errors import (
     InputError,
     ReadOnlyError,
 )
+from made import Clustered
 
 DIM = 32
 

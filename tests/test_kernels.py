@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made import Clustered, native_segment, native_segment_of_codes, unit
 
 from colxtr import kernels, reference
 from colxtr.codec import Codec, EncodedTokens
 from colxtr.errors import CorruptIndexError, InputError
+from made import Clustered, native_segment, native_segment_of_codes, unit
 
 AWKWARD = [1, 7, 8, 9, 31, 32, 33, 63, 64, 65, 127, 128, 129]
 

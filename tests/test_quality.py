@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from colxtr import Document, Encoder, Index, reference
 from colxtr.corpora import read_documents, read_queries
-from test_search import decompressed
+from made import decompressed
 
 Run = dict[str, dict[str, float]]
 

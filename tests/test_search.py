@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import Clustered
 from numpy.typing import NDArray
 
 from colxtr import Index, reference
 from colxtr.search import SearchOptions
+from made import Clustered, decompressed
 
 N_DOCUMENTS = 120
 TOLERANCE = 3e-6  # single precision, summed in another order
@@ -30,26 +30,6 @@ class Opened:
                 index.add_embeddings([str(i) for i in part], [documents[i] for i in part])
         self.index = Index.open(folder)
         self.collection, self.decoded = decompressed(self.index)
-
-
-def decompressed(index: Index) -> tuple[reference.Collection, list[NDArray[np.float32]]]:
-    generation = index._generation
-    assert generation.codec is not None
-    parts = [
-        segment.decompress(i)
-        for segment in generation.with_tokens()
-        for i in range(segment.n_documents)
-    ]
-    decoded = [embeddings for embeddings, _ in parts]
-    return (
-        reference.Collection(
-            np.concatenate(decoded),
-            np.repeat(np.arange(len(decoded)), [len(d) for d in decoded]),
-            np.concatenate([centroids for _, centroids in parts]),
-            generation.codec.centroids,
-        ),
-        decoded,
-    )
 
 
 @pytest.fixture(scope="module", params=[1, 2, 4, 8, 16])

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_models
 import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tiny_models
 from colxtr.documents import Document
 from colxtr.encoder_config import EncoderConfig
 from colxtr.errors import DocumentError, InputError, ModelError
