@@ -31,7 +31,7 @@ def run(*arguments, **options):
 
 def complaints(stderr):
     """What was printed to standard error but the progress, which slow machines show."""
-    progress = ("Indexing: ", "Encoding: ", "Searching: ")
+    progress = ("Indexing: ", "Encoding: ", "Searching: ", "Training the codec: ")
     return [line for line in stderr.splitlines() if not line.startswith(progress)]
 
 

@@ -1,4 +1,5 @@
 import io
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -72,3 +73,30 @@ def test_a_terminal_gets_a_live_line(
     assert "Encoding" in screen.getvalue()
     assert "200/s" in screen.getvalue()
     assert capsys.readouterr().out == ""
+
+
+def test_a_part_in_other_units(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar("Indexing", 10) as advance:
+        with advance.part("Training", 50, "tokens") as step:
+            clock[0] += 3
+            step(25)
+        with advance.part("Short", 1, "tokens") as step:
+            clock[0] += 1
+            step(1)
+        clock[0] += 1
+        advance(5)
+    assert capsys.readouterr().err.splitlines() == [
+        "Training: 25 of 50 tokens, 8/s, 3 s left",
+        "Indexing: 5 of 10 documents, 1/s, 5 s left",
+    ]
+
+
+def test_a_part_on_a_terminal(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", Screen())
+    screen = sys.stderr
+    with progress_bar("Indexing", 10) as advance, advance.part("Training", 50, "tokens") as step:
+        clock[0] += 3
+        step(25)
+        advance(1)
+    assert "Training" in screen.getvalue()  # type: ignore[attr-defined]
+    assert "Indexing" in screen.getvalue()  # type: ignore[attr-defined]

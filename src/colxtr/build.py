@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from colxtr.clustering import number_of_centroids
 from colxtr.codec import Codec, EncodedTokens
 from colxtr.documents import Document
+from colxtr.progress import SILENT, Meter
 from colxtr.storage.manifest import Manifest, SegmentEntry, commit
 from colxtr.storage.segment import Batch, SegmentBuilder, write_codec
 
@@ -84,7 +85,7 @@ class IndexBuilder:
         encode: EncodeDocuments,
         *,
         settings: BuildSettings | None = None,
-        advance: Callable[[int], None] = lambda n: None,
+        meter: Meter = SILENT,
         committed: Callable[[Manifest, Sequence[Document]], None] = lambda m, d: None,
     ) -> None:
         """Prepare.
@@ -95,13 +96,13 @@ class IndexBuilder:
             codec: The manifest's, or None.
             encode: Makes token embeddings of documents.
             settings: Bounds.
-            advance: Called with the number of documents just encoded.
+            meter: Counts the documents that are encoded.
             committed: Called after each commit with the new manifest and the documents in it that
                 are new.
         """
         self.folder, self.manifest, self.codec = folder, manifest, codec
         self._encode, self._settings = encode, settings or BuildSettings()
-        self._advance, self._committed = advance, committed
+        self._meter, self._committed = meter, committed
         self._builder = SegmentBuilder()
 
     def add(self, items: Iterable[Item], total: int | None) -> None:
@@ -158,7 +159,7 @@ class IndexBuilder:
         missing = [item.document for item in batch if item.embeddings is None]
         made = iter(self._encode(missing) if missing else ())
         embeddings = [next(made) if i.embeddings is None else i.embeddings for i in batch]
-        self._advance(sum(not item.counted for item in batch))
+        self._meter(sum(not item.counted for item in batch))
         return embeddings
 
     def _train(self, stream: Iterator[Item], total: int | None) -> Iterator[Item]:
@@ -202,6 +203,7 @@ class IndexBuilder:
             n_bits=settings.n_bits,
             n_centroids=self._n_centroids(n_tokens),
             seed=settings.seed,
+            meter=self._meter,
         )
 
 

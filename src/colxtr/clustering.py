@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from colxtr import kernels
 from colxtr.cpus import available_cpus
+from colxtr.progress import SILENT, Meter
 
 BLOCK = 65_536  # rows that are in single precision at a time
 
@@ -32,6 +33,7 @@ def spherical_kmeans(
     iterations: int = 6,
     seed: int = 0,
     threads: int | None = None,
+    meter: Meter = SILENT,
 ) -> NDArray[np.float32]:
     """Centroids of length 1 that maximise the mean inner product with their tokens.
 
@@ -42,6 +44,7 @@ def spherical_kmeans(
         seed: Of the first centroids (rows drawn without repetition) and of the replacements for
             centroids that lost all their tokens.
         threads: None for all processors. The result does not depend on it.
+        meter: Shows the progress.
 
     Returns:
         (n_centroids, dim) float32.
@@ -50,20 +53,20 @@ def spherical_kmeans(
     random = np.random.default_rng(seed)
     first = np.sort(random.choice(len(sample), n_centroids, replace=False))
     centroids = unit_length(sample[first].astype(np.float32))
-    for _ in range(iterations):
-        sums, counts = _sums(sample, centroids, threads)
-        empty = np.flatnonzero(counts == 0)
-        if len(empty):
-            rows = np.sort(random.choice(len(sample), len(empty), replace=False))
-            sums[empty] = sample[rows]
-        centroids = unit_length(sums)
+    with meter.part("Training the codec", iterations * len(sample), "tokens") as advance:
+        for _ in range(iterations):
+            centroids = _moved(sample, centroids, random, threads, advance)
     return centroids
 
 
-def _sums(
-    sample: NDArray[np.floating], centroids: NDArray[np.float32], threads: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The sum and the number of the rows nearest to each centroid."""
+def _moved(
+    sample: NDArray[np.floating],
+    centroids: NDArray[np.float32],
+    random: np.random.Generator,
+    threads: int,
+    advance: Meter,
+) -> NDArray[np.float32]:
+    """The centroids after one round: each in the middle of the rows nearest to it."""
     panels = kernels.Panels(centroids)
     sums = np.zeros_like(centroids)
     counts = np.zeros(len(centroids), np.int64)
@@ -72,7 +75,11 @@ def _sums(
         nearest = kernels.in_row_blocks(panels.nearest, rows, threads)
         kernels.add_rows(sums, rows, nearest)
         counts += np.bincount(nearest, minlength=len(centroids))
-    return sums, counts
+        advance(len(rows))
+    empty = np.flatnonzero(counts == 0)
+    if len(empty):
+        sums[empty] = sample[np.sort(random.choice(len(sample), len(empty), replace=False))]
+    return unit_length(sums)
 
 
 def unit_length(rows: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -20,6 +20,7 @@ from colxtr import kernels
 from colxtr.clustering import BLOCK, spherical_kmeans, unit_length
 from colxtr.cpus import available_cpus
 from colxtr.errors import EmbeddingError, InputError
+from colxtr.progress import SILENT, Meter
 
 N_BITS = (1, 2, 4, 8, 16)
 HALF = 16  # n_bits of embeddings kept whole, in half precision: XTR's exact store
@@ -101,6 +102,7 @@ class Codec:
         n_centroids: int,
         seed: int = 0,
         threads: int | None = None,
+        meter: Meter = SILENT,
     ) -> Codec:
         """Learn a codec from a sample of token embeddings.
 
@@ -110,6 +112,7 @@ class Codec:
             n_centroids: Clamped to n.
             seed: Of everything random.
             threads: None for all processors; the result does not depend on it.
+            meter: Shows the progress.
         """
         unit = np.empty_like(sample)
         lengths = np.empty(len(sample), np.float32)
@@ -117,7 +120,9 @@ class Codec:
             rows = sample[start : start + BLOCK].astype(np.float32)
             lengths[start : start + BLOCK] = np.linalg.norm(rows, axis=1)
             unit[start : start + BLOCK] = unit_length(rows)
-        centroids = spherical_kmeans(unit, min(n_centroids, len(unit)), seed=seed, threads=threads)
+        centroids = spherical_kmeans(
+            unit, min(n_centroids, len(unit)), seed=seed, threads=threads, meter=meter
+        )
         int8, scales = _to_int8(centroids)
         arrays: dict[str, NDArray[Any]] = {"centroids": int8, "centroid_scales": scales}
         if n_bits != HALF:

@@ -22,7 +22,7 @@ from colxtr.encoder_config import EncoderConfig
 from colxtr.errors import InputError, ModelError
 from colxtr.model_folders import find_model, fingerprint
 from colxtr.network import Network
-from colxtr.progress import Advance, progress_bar
+from colxtr.progress import Meter, progress_bar
 from colxtr.tokens import DocumentText, Token, Tokenizer, check_text
 from colxtr.windows import TokenizedText
 
@@ -198,7 +198,7 @@ class Encoder:
             yield from self._encode(texts, tokenize, advance)
 
     def _encode(
-        self, texts: Iterator[str], tokenize: _Tokenize, advance: Advance
+        self, texts: Iterator[str], tokenize: _Tokenize, advance: Meter
     ) -> Iterator[Embeddings]:
         for chunk in _chunks(texts):
             windows = tokenize(chunk)
@@ -207,9 +207,7 @@ class Encoder:
                 parts = list(itertools.islice(made, len(of_text)))
                 yield parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _encode_chunk(
-        self, windows: list[list[TokenizedText]], advance: Advance
-    ) -> list[Embeddings]:
+    def _encode_chunk(self, windows: list[list[TokenizedText]], advance: Meter) -> list[Embeddings]:
         """Encode the windows of some texts in batches of like length; results in their order."""
         inputs = [window for of_text in windows for window in of_text]
         owners = [text for text, of_text in enumerate(windows) for _ in of_text]

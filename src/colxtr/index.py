@@ -330,13 +330,13 @@ class Index:
             self._generation = self._generation.following(manifest)
             pending.difference_update(document.id for document in documents)
 
-        with progress_bar("Indexing", total, enabled=progress) as advance:
+        with progress_bar("Indexing", total, enabled=progress) as meter:
             builder = IndexBuilder(
                 self._path,
                 self._generation.manifest,
                 self._generation.codec,
                 self._encode,
-                advance=advance,
+                meter=meter,
                 committed=committed,
             )
             builder.add(new_items(), total)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -20,78 +20,58 @@ _SHOW_AFTER = 2.0  # seconds
 _DRAW_EVERY = 0.1  # seconds, on a terminal
 _LINE_EVERY = 10.0  # seconds, elsewhere
 
-Advance = Callable[[int], None]
 
+class Meter:
+    """Counts units of work as they are done, and now and then draws. Call it with a number.
 
-@contextmanager
-def progress_bar(
-    description: str, total: int | None, unit: str = "documents", enabled: bool = True
-) -> Iterator[Advance]:
-    """Show how far some work has come.
-
-    Args:
-        description: What is being done, as "Encoding".
-        total: How many units there are; None where nobody knows.
-        unit: What is counted.
-        enabled: False shows nothing.
-
-    Yields:
-        A function to call with the number of units just done. It costs well below a microsecond
-        between two drawings, starts no thread, and is to be called from one thread.
-
-    Example:
-        with progress_bar("Encoding", total=1000) as advance:
-            advance(1)
+    It costs well below a microsecond between two drawings, starts no thread, and is to be called
+    from one thread.
     """
-    if not enabled:
-        yield _ignore
-        return
-    meter = _Meter(description, total, unit)
-    try:
-        yield meter.advance
-    finally:
-        meter.close()
 
-
-def _ignore(count: int) -> None:
-    """Take a count and do nothing with it."""
-
-
-class _Meter:
-    """Counts, and now and then draws."""
-
-    def __init__(self, description: str, total: int | None, unit: str) -> None:
+    def __init__(
+        self, description: str, total: int | None, unit: str, screen: _Screen | None
+    ) -> None:
+        """Not for callers: see `progress_bar` and `part`."""
         self._description, self._total, self._unit = description, total, unit
+        self._screen = screen
         self._done = 0
         self._start = time.monotonic()
         self._next = self._start + _SHOW_AFTER
-        self._live: tuple[Progress, TaskID] | None = None
+        self._task: TaskID | None = None
 
-    def advance(self, count: int) -> None:
+    def __call__(self, count: int) -> None:
+        """Note that `count` more units are done."""
         self._done += count
-        now = time.monotonic()
-        if now < self._next:
+        if self._screen is None or (now := time.monotonic()) < self._next:
             return
         if sys.stderr.isatty():
-            self._draw()
+            self._draw(self._screen)
             self._next = now + _DRAW_EVERY
         else:
             sys.stderr.write(self._line(now - self._start))
             sys.stderr.flush()
             self._next = now + _LINE_EVERY
 
-    def close(self) -> None:
-        if self._live:
-            self._draw()
-            self._live[0].stop()
+    @contextmanager
+    def part(self, description: str, total: int | None, unit: str) -> Iterator[Meter]:
+        """Show a piece of the work, in other units, in a line of its own while it lasts."""
+        part = Meter(description, total, unit, self._screen)
+        yield part
+        part.finish()
 
-    def _draw(self) -> None:
-        if self._live is None:
-            self._live = _start_live(self._description, self._total, self._unit)
-        progress, task = self._live
+    def finish(self) -> None:
+        """Draw the last state, if anything was drawn."""
+        if self._screen is not None and self._task is not None:
+            self._draw(self._screen)
+
+    def _draw(self, screen: _Screen) -> None:
+        if self._task is None:
+            self._task = screen.progress.add_task(
+                self._description, total=self._total, unit=self._unit, rate="?"
+            )
         rate = self._done / max(time.monotonic() - self._start, 1e-9)
-        progress.update(task, completed=self._done, rate=f"{rate:,.0f}")
-        progress.refresh()
+        screen.progress.update(self._task, completed=self._done, rate=f"{rate:,.0f}")
+        screen.progress.refresh()
 
     def _line(self, seconds: float) -> str:
         rate = self._done / max(seconds, 1e-9)
@@ -102,7 +82,57 @@ class _Meter:
         return line + "\n"
 
 
-def _start_live(description: str, total: int | None, unit: str) -> tuple[Progress, TaskID]:
+SILENT = Meter("", None, "", None)
+
+
+@contextmanager
+def progress_bar(
+    description: str, total: int | None, unit: str = "documents", enabled: bool = True
+) -> Iterator[Meter]:
+    """Show how far some work has come.
+
+    Args:
+        description: What is being done, as "Encoding".
+        total: How many units there are; None where nobody knows.
+        unit: What is counted.
+        enabled: False shows nothing.
+
+    Yields:
+        A meter to call with the number of units just done.
+
+    Example:
+        with progress_bar("Encoding", total=1000) as advance:
+            advance(1)
+    """
+    if not enabled:
+        yield SILENT
+        return
+    screen = _Screen()
+    meter = Meter(description, total, unit, screen)
+    try:
+        yield meter
+    finally:
+        meter.finish()
+        screen.close()
+
+
+class _Screen:
+    """The live lines of a terminal, there from the first drawing on."""
+
+    _live: Progress | None = None
+
+    @property
+    def progress(self) -> Progress:
+        if self._live is None:
+            self._live = _start_live()
+        return self._live
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+
+def _start_live() -> Progress:
     from rich.console import Console  # noqa: PLC0415 - only for work that lasts
     from rich.progress import (  # noqa: PLC0415
         BarColumn,
@@ -116,7 +146,7 @@ def _start_live(description: str, total: int | None, unit: str) -> tuple[Progres
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn(f"{unit}, {{task.fields[rate]}}/s,"),
+        TextColumn("{task.fields[unit]}, {task.fields[rate]}/s,"),
         TimeRemainingColumn(),
         TextColumn("left"),
         console=Console(stderr=True),
@@ -125,4 +155,4 @@ def _start_live(description: str, total: int | None, unit: str) -> tuple[Progres
         redirect_stderr=False,
     )
     progress.start()
-    return progress, progress.add_task(description, total=total, rate="?")
+    return progress

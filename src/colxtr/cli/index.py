@@ -46,6 +46,12 @@ def index(  # noqa: PLR0917 (typer passes by name)
     passage_overlap: Annotated[
         int, typer.Option(help="About how many words neighbouring passages share.")
     ] = 30,
+    windows: Annotated[
+        bool,
+        typer.Option(
+            "--windows", help="Encode texts beyond the model's limit in windows; else they are cut."
+        ),
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many documents.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -76,20 +82,22 @@ def index(  # noqa: PLR0917 (typer passes by name)
     if STDIN in docs and sys.stdin.isatty():
         sys.stderr.write("reading documents from the terminal; end with Ctrl-D on a line\n")
     start = time.perf_counter()
-    with _open(path, n_bits, model, overwrite, resume) as target:
+    with _open(path, n_bits, model, overwrite, resume, windows) as target:
         total = limit if total is None or limit is None else min(total, limit)
         added = _add(target, documents, total, resume, path)
         _print_result(target, added, time.perf_counter() - start, report, as_json)
 
 
-def _open(path: Path, n_bits: int, model: str | None, overwrite: bool, resume: bool) -> Index:
+def _open(
+    path: Path, n_bits: int, model: str | None, overwrite: bool, resume: bool, windows: bool
+) -> Index:
     from colxtr.encoder import Encoder  # noqa: PLC0415
     from colxtr.index import Index  # noqa: PLC0415
 
     encoder = Encoder.load(model) if model or not (resume and path.exists()) else None
     if resume and path.exists():
         return Index.open(path, read_only=False, encoder=encoder)
-    return Index.create(path, encoder=encoder, n_bits=n_bits, overwrite=overwrite)
+    return Index.create(path, encoder=encoder, n_bits=n_bits, windows=windows, overwrite=overwrite)
 
 
 def _add(
