@@ -82,14 +82,16 @@ def index(  # noqa: PLR0917 (typer passes by name)
     if STDIN in docs and sys.stdin.isatty():
         sys.stderr.write("reading documents from the terminal; end with Ctrl-D on a line\n")
     start = time.perf_counter()
-    with _open(path, n_bits, model, overwrite, resume, windows) as target:
+    with _open(
+        path, model=model, resume=resume, n_bits=n_bits, windows=windows, overwrite=overwrite
+    ) as target:
         total = limit if total is None or limit is None else min(total, limit)
         added = _add(target, documents, total, resume, path)
         _print_result(target, added, time.perf_counter() - start, report, as_json)
 
 
 def _open(
-    path: Path, n_bits: int, model: str | None, overwrite: bool, resume: bool, windows: bool
+    path: Path, *, model: str | None, resume: bool, n_bits: int, windows: bool, overwrite: bool
 ) -> Index:
     from colxtr.encoder import Encoder  # noqa: PLC0415
     from colxtr.index import Index  # noqa: PLC0415
