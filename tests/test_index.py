@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import stat
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -339,6 +340,15 @@ class TestFolder:
         assert [name for name in names if name.startswith("manifest")] == ["manifest-4.json"]
         assert "segment-99.safetensors" not in names
 
+    @pytest.mark.parametrize("dim", [16, 24, 96, 128, 384, 1024])
+    @pytest.mark.parametrize("n_bits", [1, 2, 4, 8, 16])
+    def test_dimensions(self, folder: Path, dim: int, n_bits: int) -> None:
+        documents = Clustered(seed=1, dim=dim).documents(30)
+        with Index.create(folder, dim=dim, n_bits=n_bits) as index:
+            index.add_embeddings(ids(30), documents)
+            for i in (0, 29):
+                assert index.search_embeddings(documents[i], 1)[0].id == f"d{i}"
+
     @pytest.mark.parametrize(
         ("dim", "n_bits", "n_centroids"),
         [(8, 2, None), (12, 2, None), (1032, 2, None), (32, 3, None), (32, 2, 0)],
@@ -421,20 +431,17 @@ class TestDamage:
                 assert path.name in str(error)
             content[i] ^= 0x01
 
-    def test_another_version(self, built: Path) -> None:
-        import zlib
-
-        (path,) = built.glob("manifest-*.json")
-        line = path.read_bytes().split(b"\n")[0].replace(b'"version": 1', b'"version": 2')
+    def replace_in_manifest(self, folder: Path, old: bytes, new: bytes) -> None:
+        (path,) = folder.glob("manifest-*.json")
+        line = path.read_bytes().split(b"\n")[0].replace(old, new)
         path.write_bytes(line + f"\n{zlib.crc32(line):08x}\n".encode())
+
+    def test_another_version(self, built: Path) -> None:
+        self.replace_in_manifest(built, b'"version": 1', b'"version": 2')
         with pytest.raises(IndexVersionError, match="version 2; this colxtr reads"):
             Index.open(built)
 
     def test_file_names_that_leave_the_folder(self, built: Path) -> None:
-        import zlib
-
-        (path,) = built.glob("manifest-*.json")
-        line = path.read_bytes().split(b"\n")[0].replace(b"codec-2", b"../ec-2")
-        path.write_bytes(line + f"\n{zlib.crc32(line):08x}\n".encode())
+        self.replace_in_manifest(built, b"codec-2", b"../ec-2")
         with pytest.raises(CorruptIndexError, match="not a file name of this format"):
             Index.open(built)
