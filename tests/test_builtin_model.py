@@ -1,4 +1,4 @@
-"""The built-in model's folder: complete, small, valid, and close to the float model it was made from.
+"""The built-in model's folder: complete, small, valid, close to the float model it came from.
 
 Runs onnxruntime and tokenizers directly; the Encoder has tests of its own.
 """
