@@ -163,5 +163,5 @@ def test_explanation_shows_the_words(scifact: SciFact, two_bits: Index) -> None:
             field = document.title if match.field == "title" else document.text
             assert field[match.start : match.end] == match.document_token
             words[match.query_token] = match.document_token.lower()
-    assert words["transfusion"] == "transfusion"
     assert words["blood"] == "blood"
+    assert words["infectious"] in {"infectious", "infections"}
