@@ -162,3 +162,12 @@ def test_usable_embeddings_of_other_types() -> None:
         checked = check_embeddings(given, 16, "x")
         assert checked.dtype == np.float32
         assert checked.flags.c_contiguous
+
+
+def test_spread_is_that_of_tokens_the_centroids_have_not_seen() -> None:
+    tokens = Clustered(seed=9, n_topics=4000).tokens(60_000)
+    codec = Codec.train(tokens[:50_000], n_bits=2, n_centroids=2000)
+    unseen = tokens[50_000:]
+    residuals = unseen - codec.centroids[codec.encode(unseen).centroids]
+    spread = np.sqrt(np.square(residuals).mean(axis=0))
+    assert codec.arrays["dimension_scales"] == pytest.approx(spread, rel=0.05)
