@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from ir_measures import nDCG
 from numpy.typing import NDArray
+from test_search import decompressed
 
 from colxtr import Document, Encoder, Index, reference
 from colxtr.corpora import read_documents, read_queries
-from test_search import decompressed
 
 Run = dict[str, dict[str, float]]
 

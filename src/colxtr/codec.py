@@ -23,7 +23,8 @@ from colxtr.errors import EmbeddingError, InputError
 
 N_BITS = (1, 2, 4, 8, 16)
 HALF = 16  # n_bits of embeddings kept whole, in half precision: XTR's exact store
-LARGEST_HALF = 65_504.0  # samples and n_bits=16 are in half precision
+LARGEST_HALF = 65_504.0  # samples and n_bits=16 are in half precision,
+SMALLEST_HALF = 2.0**-14  # which has fewer digits below this
 RESIDUAL_SAMPLE = 65_536  # tokens from which scales, buckets and lengths are learnt
 
 
@@ -43,26 +44,30 @@ def check_embeddings(embeddings: object, dim: int, what: str) -> NDArray[np.floa
     """Make (n_tokens, dim) float32 embeddings of an array, or say what is wrong with it.
 
     Raises:
-        EmbeddingError: Another shape, values that are not finite, or a token of length 0, which
-            has no direction.
+        EmbeddingError: Another shape, values that are not finite or beyond half precision, or a
+            token that is zero or all but zero there: it has no direction.
     """
     array = np.asarray(embeddings)
-    if array.ndim != 2 or array.shape[1] != dim or not np.issubdtype(array.dtype, np.number):
+    if array.ndim != 2 or array.shape[1] != dim or array.dtype.kind not in "iuf":
         raise EmbeddingError(
             f"the embeddings of {what} have shape {array.shape} and type {array.dtype}; "
             f"expected numbers of shape (n_tokens, {dim})"
         )
-    array = np.ascontiguousarray(array, np.float32)
+    with np.errstate(over="ignore"):  # infinity is found below
+        array = np.require(array, np.float32, ["C", "ALIGNED"])
     if not np.isfinite(array).all():
         row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
         raise EmbeddingError(f"the embeddings of {what} hold NaN or infinity, first in row {row}")
-    if (largest := np.abs(array).max(initial=0)) > LARGEST_HALF:
+    largest = np.abs(array).max(axis=1)
+    if (most := largest.max(initial=0)) > LARGEST_HALF:
         raise EmbeddingError(
-            f"the embeddings of {what} hold {largest:g}; values up to {LARGEST_HALF:g} are possible"
+            f"the embeddings of {what} hold {most:g}; values up to {LARGEST_HALF:g} are possible"
         )
-    if not (squares := np.einsum("ij,ij->i", array, array)).all():
-        row = int(np.flatnonzero(squares == 0)[0])
-        raise EmbeddingError(f"the embedding in row {row} of {what} is zero; leave such tokens out")
+    if len(rows := np.flatnonzero(largest < SMALLEST_HALF)):
+        raise EmbeddingError(
+            f"the embedding in row {rows[0]} of {what} is zero or nearly so (at most "
+            f"{largest[rows[0]]:g}); leave such tokens out"
+        )
     return array
 
 
