@@ -1,16 +1,17 @@
 # What a person does with this repository, one command each. CI uses the same.
 #
-#   make demo    set up, index the documentation of Python's standard library, ask it questions
-#   make test    set up, run all tests
-#   make check   format, lint, types
-#   make bench   the figures of docs/log.md, from the collections in $COLXTR_DATA
+#   make demo       set up, index the documentation of Python's standard library, ask it questions
+#   make test       set up, run all tests
+#   make check      format, lint, types
+#   make sanitize   the native module under AddressSanitizer and UndefinedBehaviorSanitizer
+#   make bench      the figures of docs/log.md, from the collections in $COLXTR_DATA
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard native/*)
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check sanitize format bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/colxtr demo
@@ -28,6 +29,27 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/clang-format -i native/*
+
+# The interpreter is not instrumented, so the sanitizer's library is loaded before it, and libstdc++
+# with it (exceptions); -S leaves the editable installation aside. Needs GCC on Linux.
+SANITIZED := build/sanitize
+SANITIZERS = $(shell $(CXX) -print-file-name=libasan.so)
+SANITIZED_TESTS := tests/test_kernels.py tests/test_codec.py tests/test_search.py
+ifneq ($(and $(filter Linux,$(shell uname -s)),$(findstring /,$(SANITIZERS))),)
+sanitize: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet scikit-build-core nanobind cmake ninja
+	rm -rf $(SANITIZED)/site
+	CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
+	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --target $(SANITIZED)/site \
+	    -Cbuild-dir=$(SANITIZED)/build -Ccmake.build-type=RelWithDebInfo .
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
+	LD_PRELOAD="$(SANITIZERS) $$($(CXX) -print-file-name=libstdc++.so.6)" \
+	PYTHONPATH="$(SANITIZED)/site:$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')" \
+	$(BIN)/python -S -m pytest -p no:cacheprovider $(SANITIZED_TESTS)
+else
+sanitize:
+	@echo "make sanitize: skipped: $(CXX) brings no libasan.so (GCC on Linux does)"
+endif
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/main_job.py

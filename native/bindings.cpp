@@ -152,6 +152,7 @@ void require_width(unsigned width) {
 
 Packed packed(const Vector<std::uint8_t>& bytes, std::size_t count, unsigned width) {
     require_width(width);
+    require(count <= (std::size_t{1} << 57), "more integers than fit a memory");
     require_size(bytes, 0, packed_bytes(count, width), "packed integers");
     return {bytes.data(), count, width};
 }
@@ -198,6 +199,8 @@ void make_segment(MappedSegment* self, const Codec& codec, std::uint64_t first_o
     s.ordinals = packed(ordinals, s.n_tokens, ordinal_bits);
     s.positions = packed(positions, s.n_tokens, position_bits);
     s.codes = codes.data();
+    require(!codec.is_half() || reinterpret_cast<std::uintptr_t>(s.codes) % 2 == 0,
+            "codes in half precision are not aligned");
     if (lengths) {
         require_size(*lengths, 0, s.n_tokens, "lengths");
         s.lengths = lengths->data();
@@ -309,13 +312,13 @@ NB_MODULE(_native, m) {
     m.def("pack", &pack_values, "values"_a, "width"_a);
     m.def("unpack", &unpack_values, "packed"_a, "count"_a, "width"_a);
 
-    m.def("add_rows", &add_rows, "sums"_a, "rows"_a, "groups"_a);
+    m.def("add_rows", &add_rows, "sums"_a.noconvert(), "rows"_a, "groups"_a);
 
     nb::class_<Panels>(m, "Panels")
         .def(
             "__init__",
             [](Panels* self, Matrix<float> vectors) {
-                require(vectors.shape(0) > 0, "there must be at least one vector");
+                require(vectors.size() > 0, "there must be at least one vector");
                 nb::gil_scoped_release release;
                 new (self) Panels(vectors.data(), vectors.shape(0), vectors.shape(1));
             },

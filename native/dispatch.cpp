@@ -6,6 +6,8 @@
 
 #if defined(COLXTR_X86) && defined(_MSC_VER)
 #include <intrin.h>
+#elif defined(COLXTR_X86)
+#include <cpuid.h>
 #endif
 
 namespace colxtr {
@@ -21,34 +23,46 @@ extern const Kernels neon_kernels;
 namespace {
 
 #if defined(COLXTR_X86)
-#if defined(_MSC_VER)
-struct Features {
-    bool avx2 = false, avx512 = false;
-    Features() {
-        int r[4];
-        __cpuid(r, 1);
-        const bool fma = r[2] & (1 << 12), f16c = r[2] & (1 << 29), osxsave = r[2] & (1 << 27);
-        if (!osxsave) return;
-        const unsigned long long state = _xgetbv(0);
-        __cpuidex(r, 7, 0);
-        const unsigned b = static_cast<unsigned>(r[1]);
-        avx2 = (state & 6) == 6 && fma && f16c && (b >> 5 & 1);
-        avx512 = avx2 && (state & 0xe6) == 0xe6 && (b >> 16 & 1) && (b >> 17 & 1) &&
-                 (b >> 30 & 1) && (b >> 31 & 1);
-    }
+// Read here, not through __builtin_cpu_supports: MSVC has none, and Clang's does not know "f16c"
+// before version 18.
+struct Registers {
+    unsigned a = 0, b = 0, c = 0, d = 0;
 };
-bool has_avx2() { return Features().avx2; }
-bool has_avx512() { return Features().avx512; }
-#else
-bool has_avx2() {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c");
+
+#if defined(_MSC_VER)
+Registers cpuid(unsigned leaf) {
+    int r[4];
+    __cpuid(r, 0);
+    if (static_cast<unsigned>(r[0]) < leaf) return {};
+    __cpuidex(r, static_cast<int>(leaf), 0);
+    return {static_cast<unsigned>(r[0]), static_cast<unsigned>(r[1]), static_cast<unsigned>(r[2]),
+            static_cast<unsigned>(r[3])};
 }
-bool has_avx512() {
-    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+unsigned saved_registers() { return static_cast<unsigned>(_xgetbv(0)); }
+#else
+Registers cpuid(unsigned leaf) {
+    Registers r;
+    __get_cpuid_count(leaf, 0, &r.a, &r.b, &r.c, &r.d);  // zeros if there is no such leaf
+    return r;
+}
+unsigned saved_registers() {
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
 }
 #endif
+
+bool all_of(unsigned bits, unsigned wanted) { return (bits & wanted) == wanted; }
+
+bool has_avx2() {
+    constexpr unsigned FMA = 1u << 12, OSXSAVE = 1u << 27, F16C = 1u << 29, AVX2 = 1u << 5;
+    return all_of(cpuid(1).c, FMA | OSXSAVE | F16C) && all_of(saved_registers(), 0x06) &&
+           all_of(cpuid(7).b, AVX2);
+}
+bool has_avx512() {
+    constexpr unsigned F = 1u << 16, DQ = 1u << 17, BW = 1u << 30, VL = 1u << 31;
+    return has_avx2() && all_of(saved_registers(), 0xe6) && all_of(cpuid(7).b, F | DQ | BW | VL);
+}
 #endif
 
 constexpr std::size_t MOST = 3;

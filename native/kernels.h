@@ -8,6 +8,12 @@
 #include <cstddef>
 #include <cstdint>
 
+#if defined(__x86_64__) || defined(_M_X64)
+#define COLXTR_X86
+#elif defined(__aarch64__) || defined(_M_ARM64)
+#define COLXTR_NEON
+#endif
+
 namespace colxtr {
 
 // Vectors that are multiplied many times are kept in panels of PANEL columns:
@@ -26,14 +32,14 @@ struct Kernels {
                      std::size_t n_panels, float* products);
 
     // best[row] = the column with the largest product (the first of equals), among `n_columns`.
-    // rows as above; lane_scores and lane_columns: scratch of ROWS * PANEL each.
+    // rows as above.
     void (*nearest)(const float* rows, std::size_t n_rows, std::size_t dim, const float* panels,
                     std::size_t n_columns, std::uint32_t* best);
 
     // into[i] = max(into[i], from[i]); n is a multiple of PANEL.
     void (*maximum)(float* into, const float* from, std::size_t n);
 
-    // IEEE half precision to single; n is a multiple of 8.
+    // IEEE half precision to single; n is a multiple of 8, `from` aligned to 2.
     void (*half_to_float)(const std::uint16_t* from, std::size_t n, float* into);
 };
 

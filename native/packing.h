@@ -5,6 +5,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "an index is little-endian and mapped as it is: this machine cannot read it"
+#endif
+
 namespace colxtr {
 
 constexpr unsigned MOST_BITS = 56;  // a value and its shift of up to 7 bits fit one 64-bit load

@@ -13,13 +13,13 @@ constexpr std::uint32_t NO_SLOT = std::numeric_limits<std::uint32_t>::max();
 }  // namespace
 
 void Threshold::add(float value) {
-    if (value <= floor_) return;
+    if (!(value > floor_)) return;  // nor what is not a number: it has no place in an order
     if (keep_ == 0) {
         smallest_ = std::min(smallest_, value);
         return;
     }
     values_.push_back(value);
-    if (values_.size() >= 2 * keep_) cut();
+    if (values_.size() / 2 >= keep_) cut();
 }
 
 void Threshold::cut() {

@@ -1,12 +1,17 @@
 #include "query.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 
 #include "kernels.h"
 
 namespace colxtr {
+
+namespace {
+constexpr float NONE = -std::numeric_limits<float>::infinity();
+}
 
 Query::Query(const Codec& codec, const float* embeddings, std::size_t n_tokens)
     : codec_(codec), n_tokens_(n_tokens), stride_((n_tokens + PANEL - 1) / PANEL * PANEL) {
@@ -34,7 +39,8 @@ void Query::probe(std::size_t n_probe, std::uint32_t* centroids) const {
     for (std::size_t i = 0; i < n_tokens_; ++i) {
         heap.clear();
         for (std::uint32_t c = 0; c < codec_.n_centroids(); ++c) {
-            const float product = centroid_products_[c * stride_ + i];
+            float product = centroid_products_[c * stride_ + i];
+            if (std::isnan(product)) product = NONE;  // it has no place in an order
             if (heap.size() < n_probe) {
                 heap.emplace_back(product, c);
                 std::push_heap(heap.begin(), heap.end(), before);
@@ -68,7 +74,6 @@ void Query::score(const Segment& segment, std::size_t count, Scratch& scratch) c
 
 void Query::maxsim(const Segment& segment, const std::uint64_t* ordinals, std::size_t count,
                    float* scores) const {
-    constexpr float NONE = -std::numeric_limits<float>::infinity();
     Scratch scratch(*this);
     Buffer<float> best(stride_);
     for (std::size_t document = 0; document < count; ++document) {

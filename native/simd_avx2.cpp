@@ -1,7 +1,8 @@
 // AVX2 with FMA and F16C: x86-64 since 2013 (Intel) and 2015 (AMD).
-#include <immintrin.h>
-
 #include "kernels.h"
+
+#if defined(COLXTR_X86)
+#include <immintrin.h>
 
 namespace {
 
@@ -32,3 +33,4 @@ namespace colxtr {
 extern const Kernels avx2_kernels;
 const Kernels avx2_kernels = {"avx2", multiply, nearest, maximum, half_to_float};
 }  // namespace colxtr
+#endif

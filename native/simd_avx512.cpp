@@ -1,7 +1,8 @@
 // AVX-512 F, BW, VL, DQ: Intel servers since 2017, AMD since Zen 4.
-#include <immintrin.h>
-
 #include "kernels.h"
+
+#if defined(COLXTR_X86)
+#include <immintrin.h>
 
 namespace {
 
@@ -32,3 +33,4 @@ namespace colxtr {
 extern const Kernels avx512_kernels;
 const Kernels avx512_kernels = {"avx512", multiply, nearest, maximum, half_to_float};
 }  // namespace colxtr
+#endif

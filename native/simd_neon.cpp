@@ -1,7 +1,8 @@
 // NEON: every 64-bit ARM.
-#include <arm_neon.h>
-
 #include "kernels.h"
+
+#if defined(COLXTR_NEON)
+#include <arm_neon.h>
 
 namespace {
 
@@ -31,3 +32,4 @@ namespace colxtr {
 extern const Kernels neon_kernels;
 const Kernels neon_kernels = {"neon", multiply, nearest, maximum, half_to_float};
 }  // namespace colxtr
+#endif

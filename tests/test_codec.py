@@ -156,6 +156,20 @@ def test_unusable_embeddings(embeddings: object, message: str) -> None:
         check_embeddings(embeddings, 16, "document 'x'")
 
 
+def test_embeddings_that_overflow_or_vanish_in_single_precision() -> None:
+    for value, message in ((1e300, "infinity"), (1e-300, "zero"), (1e-7, "nearly so")):
+        with pytest.raises(EmbeddingError, match=message):
+            check_embeddings(np.full((2, 16), value), 16, "document 'x'")
+
+
+def test_embeddings_that_are_not_aligned() -> None:
+    tokens = unit(np.ones((2, 16)))
+    given = np.frombuffer(b"x" + tokens.tobytes(), np.float32, offset=1).reshape(2, 16)
+    checked = check_embeddings(given, 16, "x")
+    assert checked.flags.aligned
+    assert np.array_equal(checked, tokens)
+
+
 def test_usable_embeddings_of_other_types() -> None:
     tokens = unit(np.ones((2, 16)))
     for given in (tokens.astype(np.float64), tokens.tolist(), tokens[:, ::-1], tokens[:0]):

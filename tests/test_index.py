@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import json
 import shutil
+import sqlite3
 import stat
 import threading
 import zlib
@@ -17,6 +21,7 @@ from colxtr import Document, Index
 from colxtr.errors import (
     ColxtrError,
     CorruptIndexError,
+    DiskFullError,
     DocumentError,
     DuplicateIdError,
     EmbeddingError,
@@ -26,7 +31,10 @@ from colxtr.errors import (
     IndexVersionError,
     InputError,
     ReadOnlyError,
+    StorageError,
 )
+from colxtr.storage.lock import WriteLock
+from colxtr.storage.manifest import Manifest, existing_generation, read_manifest
 from made import Clustered
 
 DIM = 32
@@ -183,6 +191,28 @@ class TestAdding:
         assert len(index) == 10 + 2 * 256  # whole batches
         assert index.add_embeddings(ids(700), made.documents(700), skip_existing=True) == 178
 
+    def test_metadata_is_taken_as_it_is_now(self, index: Index, made: Clustered) -> None:
+        """A stream may fill the same dictionary again and again."""
+        shared: dict[str, object] = {}
+
+        def stream() -> Iterator[Document]:
+            for i in range(3):
+                shared["n"] = i
+                yield Document(f"d{i}", "", metadata=shared)
+
+        index.add_embeddings(stream(), made.documents(3))
+        stored = [index.get(doc_id) for doc_id in ids(3)]
+        assert [document.metadata for document in stored if document] == [
+            {"n": 0}, {"n": 1}, {"n": 2}
+        ]  # fmt: skip
+
+    def test_metadata_without_bottom(self, index: Index, made: Clustered) -> None:
+        deep: dict[str, object] = {}
+        for _ in range(100_000):
+            deep = {"x": deep}
+        with pytest.raises(DocumentError, match="not a JSON object"):
+            index.add_embeddings([Document("a", "", metadata=deep)], made.documents(1))
+
 
 class TestSearching:
     def test_parameters_beyond_what_there_is_are_clamped(
@@ -287,6 +317,155 @@ class TestFolder:
             with pytest.raises(IndexExistsError, match="is not an index"):
                 Index.create(tmp_path / "precious.txt", dim=DIM, overwrite=overwrite)
         assert (tmp_path / "precious.txt").read_text() == "mine"
+
+    def test_two_that_create_at_once(
+        self, folder: Path, made: Clustered, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The slower of two must not replace the index of the faster one."""
+
+        def slow(folder: Path) -> WriteLock:
+            monkeypatch.undo()
+            with Index.create(folder, dim=DIM) as faster:
+                faster.add_embeddings(["a"], made.documents(1))
+            return WriteLock(folder)
+
+        monkeypatch.setattr("colxtr.index.WriteLock", slow)
+        with pytest.raises(IndexExistsError):
+            Index.create(folder, dim=DIM)
+        with Index.open(folder) as index:
+            assert "a" in index
+
+    def test_creation_that_died_can_be_repeated(self, folder: Path) -> None:
+        folder.mkdir()
+        (folder / "LOCK").touch()
+        (folder / "manifest-1.json.tmp").write_bytes(b"{")
+        Index.create(folder, dim=DIM).close()
+        assert sorted(path.name for path in folder.iterdir()) == ["LOCK", "manifest-1.json"]
+
+    @pytest.mark.parametrize("overwrite", [False, True])
+    def test_readers_open_what_a_writer_replaces(
+        self, index: Index, folder: Path, made: Clustered, monkeypatch: pytest.MonkeyPatch,
+        overwrite: bool,
+    ) -> None:  # fmt: skip
+        """A commit between reading the manifest and opening its files."""
+        index.add_embeddings(["a"], made.documents(1))
+
+        def slow(folder: Path) -> Manifest:
+            manifest = read_manifest(folder)
+            monkeypatch.undo()
+            if overwrite:
+                index.close()
+                with Index.create(folder, dim=DIM, n_bits=4, overwrite=True) as other:
+                    other.add_embeddings(["b"], made.documents(1))
+            else:
+                index.add_embeddings(["b"], made.documents(1))
+            return manifest
+
+        monkeypatch.setattr("colxtr.storage.generation.read_manifest", slow)
+        with Index.open(folder) as reader:
+            assert ("b" in reader) == overwrite
+            assert reader.search_embeddings(made.tokens(2))[0].id == ("b" if overwrite else "a")
+
+    def test_readers_when_manifests_vanish(
+        self, index: Index, folder: Path, made: Clustered, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A commit between finding the newest manifest and reading it."""
+
+        def slow(folder: Path) -> int:
+            found = existing_generation(folder)
+            monkeypatch.undo()
+            index.add_embeddings(["a"], made.documents(1))
+            return found
+
+        monkeypatch.setattr("colxtr.storage.manifest.existing_generation", slow)
+        with Index.open(folder) as reader:
+            assert "a" in reader
+
+    def test_open_readers_outlive_overwriting(
+        self, index: Index, folder: Path, made: Clustered
+    ) -> None:
+        index.add_embeddings(ids(30), made.documents(30))
+        query = made.tokens(3)
+        with Index.open(folder) as reader:
+            before = reader.search_embeddings(query)
+            index.close()
+            for _ in range(3):
+                with Index.create(folder, dim=DIM, overwrite=True) as other:
+                    other.add_embeddings(ids(20), made.documents(20))
+            assert reader.search_embeddings(query) == before
+
+    def test_files_of_others_stay(self, index: Index, folder: Path, made: Clustered) -> None:
+        strangers = ["notes.json.tmp", f"figures-{10**20}.txt"]
+        for name in strangers:
+            (folder / name).write_text("mine")
+        index.add_embeddings(["a"], made.documents(1))
+        index.close()
+        with Index.create(folder, dim=DIM, overwrite=True) as other:
+            other.add_embeddings(["a"], made.documents(1))
+        assert all((folder / name).read_text() == "mine" for name in strangers)
+        Index.open(folder).close()
+
+    def test_folder_that_goes_while_it_is_open(
+        self, index: Index, folder: Path, made: Clustered
+    ) -> None:
+        index.add_embeddings(["a"], made.documents(1))
+        query = made.tokens(1)
+        before = index.search_embeddings(query)
+        shutil.move(folder, folder.with_name("moved"))
+        with pytest.raises(StorageError, match=r"my\.index: was moved"):
+            index.add_embeddings(["b"], made.documents(1))
+        with Index.create(folder, dim=DIM) as other:
+            with pytest.raises(StorageError, match=r"my\.index: was moved"):
+                index.add_embeddings(["b"], made.documents(1))
+            assert len(other) == 0
+        assert index.search_embeddings(query) == before
+
+    def test_folder_that_goes_while_it_is_written(
+        self, index: Index, folder: Path, made: Clustered
+    ) -> None:
+        def stream() -> Iterator[str]:
+            yield "a"
+            shutil.rmtree(folder)
+
+        with pytest.raises(StorageError, match=r"segment-1\.sqlite: cannot be written"):
+            index.add_embeddings(stream(), iter(made.documents(1)))
+
+    def test_disk_that_is_full(self, index: Index, folder: Path, made: Clustered) -> None:
+        """Here: files that may not grow. What was committed is served, what was begun is gone."""
+        resource = pytest.importorskip("resource")
+        index.add_embeddings(["a"], made.documents(1))
+        before = sorted(path.name for path in folder.iterdir())
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (45_000, limits[1]))
+        try:
+            with pytest.raises(DiskFullError, match=r"segment-\d+\.safetensors: .*free some space"):
+                index.add_embeddings(ids(300), made.documents(300))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert sorted(path.name for path in folder.iterdir()) == before
+        assert index.search_embeddings(made.tokens(1))[0].id == "a"
+        index.add_embeddings(ids(300), made.documents(300))
+        assert len(index) == 301
+
+    def test_disk_that_fills_with_the_manifest(
+        self, index: Index, folder: Path, made: Clustered, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        index.add_embeddings(["a"], made.documents(1))
+        before = sorted(path.name for path in folder.iterdir())
+        write_bytes = Path.write_bytes
+
+        def full(path: Path, content: bytes) -> None:
+            write_bytes(path, content[:10])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "write_bytes", full)
+            with pytest.raises(DiskFullError, match=r"manifest-3\.json"):
+                index.add_embeddings(["b"], made.documents(1))
+        assert sorted(path.name for path in folder.iterdir()) == before
+        index.add_embeddings(["b"], made.documents(1))
+        with Index.open(folder) as reader:
+            assert len(reader) == 2
 
     def test_one_writer(self, index: Index, folder: Path) -> None:
         with pytest.raises(IndexLockedError, match=r"another process is writing.*process \d+"):
@@ -430,6 +609,41 @@ class TestDamage:
             except ColxtrError as error:
                 assert path.name in str(error)
             content[i] ^= 0x01
+
+    def test_codes_that_are_not_aligned(self, built: Path, made: Clustered) -> None:
+        (path,) = built.glob("segment-*.safetensors")
+        content = path.read_bytes()
+        start = 8 + int.from_bytes(content[:8], "little")
+        header = json.loads(content[8:start])
+        begin, end = header["codes"]["data_offsets"]
+        header["codes"]["data_offsets"] = [begin - 1, end - 1]
+        path.write_bytes(
+            content[:8] + json.dumps(header).encode().ljust(start - 8) + content[start:]
+        )
+        with pytest.raises(CorruptIndexError, match=r"segment-1.*begin at a multiple of 64"):
+            Index.open(built)
+
+    def test_damaged_metadata(self, built: Path) -> None:
+        (path,) = built.glob("segment-*.sqlite")
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("UPDATE documents SET metadata = '{!' WHERE ordinal = 3")
+            connection.commit()
+        with Index.open(built) as index, pytest.raises(CorruptIndexError, match=path.name):
+            index.get("d3")
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            (b'"n_documents": 20', b'"n_documents": -1'),
+            (b'"n_documents": 20', b'"n_documents": 2.5'),
+            (b'"n_bits": 2', b'"n_bits": 4'),
+            (b'"dim": 32', b'"dim": 64'),
+        ],
+    )
+    def test_manifests_that_contradict(self, built: Path, old: bytes, new: bytes) -> None:
+        self.replace_in_manifest(built, old, new)
+        with pytest.raises(CorruptIndexError, match=r"(manifest|codec)-\d.*: damaged"):
+            Index.open(built)
 
     def replace_in_manifest(self, folder: Path, old: bytes, new: bytes) -> None:
         (path,) = folder.glob("manifest-*.json")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from colxtr import kernels, reference
 from colxtr.codec import Codec, EncodedTokens
 from colxtr.errors import CorruptIndexError, InputError
+from colxtr.storage.segment import Batch, segment_arrays
 from made import Clustered, native_segment, native_segment_of_codes, unit
 
 AWKWARD = [1, 7, 8, 9, 31, 32, 33, 63, 64, 65, 127, 128, 129]
@@ -125,6 +127,65 @@ def test_unpacking_refuses_a_wrong_length() -> None:
         kernels.unpack(np.zeros(10, np.uint8), 8, 3)
 
 
+def test_unpacking_refuses_a_count_whose_bits_overflow() -> None:
+    with pytest.raises(ValueError, match="fit a memory"):
+        kernels.unpack(np.zeros(8, np.uint8), 2**61, 8)
+
+
+def test_vectors_without_dimensions_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        kernels.Panels(np.empty((3, 0), np.float32))
+
+
+def test_what_is_not_a_number_has_no_rank(instruction_set: str) -> None:
+    """A damaged store of halves: NaN among the values would break the order of all."""
+    tokens = Clustered(seed=12).tokens(3000)
+    codec = Codec.train(tokens, n_bits=16, n_centroids=1)
+    query = kernels.Query(codec.native, tokens[:5])
+    damaged = tokens.copy()
+    damaged[::3] = np.nan
+    everything = np.zeros(1, np.uint32)
+    for k_prime in (0, 7, 1999, 2000, 2**63):
+        thresholds = []
+        for rows in (damaged, np.delete(tokens, np.s_[::3], axis=0)):
+            halves = rows.astype(np.float16).view(np.uint8)
+            encoded = EncodedTokens(np.zeros(len(rows), np.uint32), halves, None)
+            pool = kernels.Pool(query, k_prime)
+            pool.add(native_segment_of_codes(codec, encoded, [len(rows)]), everything)
+            thresholds.append(pool.result()[2].tolist())
+        assert thresholds[0] == pytest.approx(thresholds[1], abs=1e-6)
+    codec.arrays["centroid_scales"][:] = np.nan
+    query = kernels.Query(kernels.Codec(16, **codec.arrays), tokens[:5])
+    assert query.probe(1).tolist() == [[0]] * 5
+
+
+def test_arrays_live_as_long_as_what_uses_them() -> None:
+    made = Clustered(seed=13)
+    documents = made.documents(10)
+
+    def pool() -> kernels.Pool:
+        codec = Codec.train(np.concatenate(documents), n_bits=2, n_centroids=8)
+        pool = kernels.Pool(kernels.Query(codec.native, made.tokens(3)), 0)
+        segment = native_segment(codec, documents)
+        gc.collect()
+        pool.add(segment, np.arange(8, dtype=np.uint32))
+        return pool
+
+    held = pool()
+    gc.collect()
+    assert np.isfinite(held.result()[1]).all()
+
+
+def test_a_constructor_that_fails_leaves_nothing_to_destroy() -> None:
+    codec = Codec.train(np.eye(16, dtype=np.float32), n_bits=2, n_centroids=2)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="expected 16"):
+            kernels.Query(codec.native, np.ones((1, 24), np.float32))
+        with pytest.raises(ValueError, match="lengths is missing"):
+            kernels.Codec(2, **{n: a for n, a in codec.arrays.items() if n != "lengths"})
+    gc.collect()
+
+
 def test_rows_are_added_to_their_groups() -> None:
     sums = np.zeros((3, 4), np.float32)
     rows = np.arange(12, dtype=np.float32).reshape(3, 4)
@@ -132,6 +193,8 @@ def test_rows_are_added_to_their_groups() -> None:
     assert sums.tolist() == [[4, 5, 6, 7], [0, 0, 0, 0], [8, 10, 12, 14]]
     with pytest.raises(ValueError, match="below"):
         kernels.add_rows(sums, rows, np.array([3, 0, 0], np.uint32))
+    with pytest.raises(TypeError):  # sums of another type would be summed in a copy
+        kernels.add_rows(sums.astype(np.float64), rows, np.array([0, 0, 0], np.uint32))
 
 
 def test_unknown_instruction_set() -> None:
@@ -208,6 +271,14 @@ class TestDamagedSegments:
     def test_sizes_that_do_not_fit(self, parts: dict, name: str, value: object) -> None:
         with pytest.raises(ValueError, match=r"entries|bits|empty"):
             kernels.Segment(**parts | {name: value})
+
+    def test_halves_must_be_aligned(self) -> None:
+        codec = Codec.train(np.eye(16, dtype=np.float32), n_bits=16, n_centroids=1)
+        codes = np.zeros(33, np.uint8)[1:].reshape(1, 32)
+        encoded = EncodedTokens(np.zeros(1, np.uint32), codes, None)
+        arrays, widths = segment_arrays([Batch([], [1], encoded)])
+        with pytest.raises(ValueError, match="not aligned"):
+            kernels.Segment(codec.native, 0, **arrays | {"codes": codes}, **widths)
 
     def test_positions_and_ordinals_out_of_range(self, parts: dict) -> None:
         far, bits = kernels.pack(np.array([0, 1, 2, 4], np.uint64))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from colxtr import Index, reference
+from colxtr import Index, kernels, reference
+from colxtr.codec import Codec
 from colxtr.search import SearchOptions
 from made import Clustered, decompressed
 
@@ -196,6 +198,71 @@ def test_adding_a_document_does_not_reorder_the_others(tmp_path: Path) -> None:
             index.add_embeddings([new], made.documents(1))
             after = index.search_embeddings(query, 200, method=method)
             assert [hit for hit in after if hit.id != new] == before
+
+
+@pytest.mark.parametrize("method", ["xtr", "colbert"])
+def test_a_query_token_that_sees_nothing_favours_no_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """Its nearest centroid has an empty list: 0 stands in, not minus infinity for everyone."""
+    axes = np.eye(32, dtype=np.float32)
+    codec = Codec.train(axes[:4], n_bits=8, n_centroids=4)
+    monkeypatch.setattr(Codec, "train", lambda *_, **__: codec)
+    with Index.create(tmp_path / "i", dim=32, n_bits=8) as index:
+        index.add_embeddings(["a", "b", "c"], [axes[:1], axes[1:2], axes[:2]])
+        query = np.stack([axes[1], axes[3]])
+        options: SearchOptions = {"method": method, "n_probe": 1, "k_prime": 1}
+        hits = index.search_embeddings(query, **options)
+        assert [hit.id for hit in hits] == ["b", "c"]
+        assert [hit.score for hit in hits] == pytest.approx([0.5, 0.5], abs=0.01)
+        collection, _ = decompressed(index)
+        seen = reference.own_lists(query, collection, 1)
+        found = reference.retrieve(query, collection, seen, 1)
+        assert list(reference.imputed_scores(found, retrieved_only=True)) == [1, 2]
+        for hit in hits:
+            explanation = index.explain_embeddings(query, hit.id, **options)
+            assert explanation.score == pytest.approx(hit.score, abs=TOLERANCE)
+
+
+def test_searching_while_the_instruction_set_changes(opened: Opened) -> None:
+    """The table of kernels is swapped whole: any mixture of them gives the same scores."""
+    query = opened.queries[2]
+    before = kernels.instruction_set()
+
+    def scores(_: int) -> list[float]:
+        return [hit.score for hit in opened.index.search_embeddings(query, 50, method="exact")]
+
+    expected = scores(0)
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            found = pool.map(scores, range(60))
+            for name in kernels.instruction_sets() * 20:
+                kernels.use_instruction_set(name)
+        for each in found:
+            assert each == pytest.approx(expected, abs=TOLERANCE)
+    finally:
+        kernels.use_instruction_set(before)
+
+
+@pytest.mark.parametrize("method", ["colxtr", "xtr", "colbertv2", "colbert", "exact"])
+@pytest.mark.parametrize("rerank", [None, 0])
+def test_explanations_have_the_scores_of_the_search(
+    tmp_path: Path, method: str, rerank: int | None
+) -> None:
+    """Several segments, embeddings of any length, every document that is found."""
+    made = Clustered(seed=14)
+    documents = [3 * document for document in made.documents(60)]
+    for n_bits in (2, 16):
+        with Index.create(tmp_path / str(n_bits), dim=32, n_bits=n_bits) as index:
+            for part in np.array_split(np.arange(60), 4):
+                index.add_embeddings([str(i) for i in part], [documents[i] for i in part])
+            query = 2 * made.tokens(12)
+            options: SearchOptions = {
+                "method": method, "n_probe": 3, "k_prime": 9, "rerank": rerank
+            }  # fmt: skip
+            for hit in index.search_embeddings(query, 60, **options):
+                explanation = index.explain_embeddings(query, hit.id, **options)
+                assert explanation.score == pytest.approx(hit.score, abs=2e-5)
 
 
 def test_segments_do_not_matter(tmp_path: Path) -> None:

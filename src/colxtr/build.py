@@ -8,6 +8,7 @@ reach a bound, they become a segment, and a new generation is committed. Knows n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -18,8 +19,15 @@ from numpy.typing import NDArray
 from colxtr.clustering import number_of_centroids
 from colxtr.codec import Codec, EncodedTokens
 from colxtr.documents import Document
+from colxtr.errors import ColxtrError
 from colxtr.progress import SILENT, Meter
-from colxtr.storage.manifest import Manifest, SegmentEntry, commit
+from colxtr.storage.manifest import (
+    Manifest,
+    SegmentEntry,
+    commit,
+    read_manifest,
+    remove_unnamed,
+)
 from colxtr.storage.segment import Batch, SegmentBuilder, write_codec
 
 Embeddings = NDArray[np.float32]
@@ -127,23 +135,34 @@ class IndexBuilder:
         """Commit what is in memory."""
         if not self._builder:
             return
-        manifest = self.manifest
-        name = f"segment-{manifest.next_number}"
+        try:
+            manifest = self._commit()
+        except BaseException:
+            with suppress(ColxtrError, OSError):  # make room, unless it came after the commit
+                remove_unnamed(self.folder, read_manifest(self.folder))
+            raise
+        documents, following = self._builder.documents, SegmentBuilder()
+        # No call stands between these two, so no interruption can: a document is in either.
+        self.manifest, self._builder = manifest, following
+        self._committed(manifest, documents)
+
+    def _commit(self) -> Manifest:
+        name = f"segment-{self._number()}"
         entry = SegmentEntry(name, len(self._builder.documents), self._builder.n_tokens)
         paths = self._builder.write(self.folder, name)
-        following = replace(
-            manifest,
-            segments=(*manifest.segments, entry),
-            next_number=manifest.next_number + 1,
-        )
-        if manifest.codec is None and self.codec is not None:
-            number = following.next_number
-            following = replace(following, codec=f"codec-{number}", next_number=number + 1)
-            paths.append(self.folder / f"{following.codec}.safetensors")
+        codec = self.manifest.codec
+        if codec is None and self.codec is not None:
+            codec = f"codec-{self._number()}"
+            paths.append(self.folder / f"{codec}.safetensors")
             write_codec(paths[-1], self.codec)
-        self.manifest = commit(self.folder, following, paths)
-        documents, self._builder = self._builder.documents, SegmentBuilder()
-        self._committed(self.manifest, documents)
+        segments = (*self.manifest.segments, entry)
+        return commit(self.folder, replace(self.manifest, codec=codec, segments=segments), paths)
+
+    def _number(self) -> int:
+        """A number for a file, never given again: a commit may stand though it seemed to fail."""
+        number = self.manifest.next_number
+        self.manifest = replace(self.manifest, next_number=number + 1)
+        return number
 
     def _add_batch(self, batch: Sequence[Item]) -> None:
         embeddings = self._embeddings(batch)

@@ -24,7 +24,8 @@ from colxtr.progress import SILENT, Meter
 
 N_BITS = (1, 2, 4, 8, 16)
 HALF = 16  # n_bits of embeddings kept whole, in half precision: XTR's exact store
-LARGEST_HALF = 65_504.0  # samples and n_bits=16 are in half precision
+LARGEST_HALF = 65_504.0  # samples and n_bits=16 are in half precision,
+SMALLEST_HALF = 2.0**-14  # which has fewer digits below this
 MOST_VALUES = 1_000_000  # of residuals, for the buckets
 LEAST_HELD_OUT = 2_048
 RESIDUAL_SAMPLE = 65_536  # tokens from which scales, buckets and lengths are learnt
@@ -46,26 +47,30 @@ def check_embeddings(embeddings: object, dim: int, what: str) -> NDArray[np.floa
     """Make (n_tokens, dim) float32 embeddings of an array, or say what is wrong with it.
 
     Raises:
-        EmbeddingError: Another shape, values that are not finite, or a token of length 0, which
-            has no direction.
+        EmbeddingError: Another shape, values that are not finite or beyond half precision, or a
+            token that is zero or all but zero there: it has no direction.
     """
     array = np.asarray(embeddings)
-    if array.ndim != 2 or array.shape[1] != dim or not np.issubdtype(array.dtype, np.number):
+    if array.ndim != 2 or array.shape[1] != dim or array.dtype.kind not in "iuf":
         raise EmbeddingError(
             f"the embeddings of {what} have shape {array.shape} and type {array.dtype}; "
             f"expected numbers of shape (n_tokens, {dim})"
         )
-    array = np.ascontiguousarray(array, np.float32)
+    with np.errstate(over="ignore"):  # infinity is found below
+        array = np.require(array, np.float32, ["C", "ALIGNED"])
     if not np.isfinite(array).all():
         row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
         raise EmbeddingError(f"the embeddings of {what} hold NaN or infinity, first in row {row}")
-    if (largest := np.abs(array).max(initial=0)) > LARGEST_HALF:
+    largest = np.abs(array).max(axis=1)
+    if (most := largest.max(initial=0)) > LARGEST_HALF:
         raise EmbeddingError(
-            f"the embeddings of {what} hold {largest:g}; values up to {LARGEST_HALF:g} are possible"
+            f"the embeddings of {what} hold {most:g}; values up to {LARGEST_HALF:g} are possible"
         )
-    if not (squares := np.einsum("ij,ij->i", array, array)).all():
-        row = int(np.flatnonzero(squares == 0)[0])
-        raise EmbeddingError(f"the embedding in row {row} of {what} is zero; leave such tokens out")
+    if len(rows := np.flatnonzero(largest < SMALLEST_HALF)):
+        raise EmbeddingError(
+            f"the embedding in row {rows[0]} of {what} is zero or nearly so (at most "
+            f"{largest[rows[0]]:g}); leave such tokens out"
+        )
     return array
 
 
@@ -122,7 +127,7 @@ class Codec:
             rows = sample[start : start + BLOCK].astype(np.float32)
             lengths[start : start + BLOCK] = np.linalg.norm(rows, axis=1)
             unit[start : start + BLOCK] = unit_length(rows)
-        kept, held_out = _hold_out(len(unit), n_centroids, seed)
+        kept, held_out = _hold_out(len(unit), n_centroids)
         centroids = spherical_kmeans(
             unit[kept], min(n_centroids, len(unit)), seed=seed, threads=threads, meter=meter
         )
@@ -173,7 +178,7 @@ class Codec:
         return EncodedTokens(nearest, halves, None)
 
 
-def _hold_out(n: int, n_centroids: int, seed: int) -> tuple[slice, slice]:
+def _hold_out(n: int, n_centroids: int) -> tuple[slice, slice]:
     """Which tokens of a sample the centroids are trained on, and which the quantiser.
 
     Residuals of tokens that pulled a centroid towards themselves are too small: with 32 tokens a

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from colxtr.errors import DocumentError
@@ -56,7 +56,15 @@ def as_document(item: object, ordinal: int) -> Document:
             'pass a string, a mapping with "id" and "text", or a colxtr.Document'
         )
     _check(document, ordinal)
-    return document
+    if document.metadata == {}:
+        return document
+    try:  # a copy, as it will be stored: callers like to use a dictionary again
+        metadata = json.loads(json.dumps(dict(document.metadata), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DocumentError(
+            f'"metadata" of document {document.id!r} is not a JSON object: {error}'
+        ) from None
+    return replace(document, metadata=metadata)
 
 
 def _from_mapping(item: Mapping[str, Any], ordinal: int) -> Document:
@@ -90,9 +98,3 @@ def _check(document: Document, ordinal: int) -> None:
             raise DocumentError(
                 f"the id of document {ordinal} has {size} bytes; 1 to {MAX_ID_BYTES} are allowed"
             )
-    try:
-        json.dumps(dict(document.metadata), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise DocumentError(
-            f'"metadata" of document {document.id!r} is not a JSON object: {error}'
-        ) from None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -19,6 +20,7 @@ from colxtr.codec import check_dim, check_embeddings, check_n_bits
 from colxtr.cpus import available_cpus
 from colxtr.documents import Document, as_document
 from colxtr.errors import (
+    ColxtrError,
     DuplicateIdError,
     EmbeddingError,
     IndexExistsError,
@@ -37,7 +39,7 @@ from colxtr.search import (
     SearchSettings,
     rank,
 )
-from colxtr.storage.files import named_errors
+from colxtr.storage.files import make_folder, named_errors
 from colxtr.storage.generation import Generation
 from colxtr.storage.lock import WriteLock
 from colxtr.storage.manifest import (
@@ -45,6 +47,7 @@ from colxtr.storage.manifest import (
     Manifest,
     Settings,
     commit,
+    existing_generation,
     is_index_file,
     newest_generation,
     read_manifest,
@@ -64,12 +67,12 @@ class Index:
     """
 
     def __init__(
-        self, path: Path, manifest: Manifest, encoder: Encoder | None, lock: WriteLock | None
+        self, generation: Generation, encoder: Encoder | None, lock: WriteLock | None
     ) -> None:
         """Not for callers: see `Index.create` and `Index.open`."""
-        self._path, self._lock, self._encoder = path, lock, encoder
+        self._path, self._generation = generation.folder, generation
+        self._lock, self._encoder = lock, encoder
         self._closed = False
-        self._generation = Generation.open(path, manifest)
 
     @classmethod
     def create(
@@ -116,13 +119,14 @@ class Index:
         folder = Path(path)
         _check_free(folder, overwrite=overwrite)
         with named_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
         lock = WriteLock(folder)
         try:
+            _check_free(folder, overwrite=overwrite)  # again: another process may have been faster
             manifest = successor(
                 folder, Settings(dim, n_bits, n_centroids, seed, windows), _entry(loaded)
             )
-            return cls(folder, commit(folder, manifest, ()), loaded, lock)
+            return cls(Generation.open(folder, commit(folder, manifest, ())), loaded, lock)
         except BaseException:
             lock.release()
             raise
@@ -150,11 +154,11 @@ class Index:
             IndexLockedError: `read_only` is false and another process is writing.
         """
         folder = Path(path)
-        read_manifest(folder)  # before the lock: no LOCK file in a folder that is not an index
+        existing_generation(folder)  # before the lock: no LOCK file where there is no index
         lock = None if read_only else WriteLock(folder)
         try:
             loaded = None if encoder is None else _loaded(encoder)
-            index = cls(folder, read_manifest(folder), None, lock)
+            index = cls(Generation.newest(folder), None, lock)
             if loaded is not None:
                 index._use(loaded)
             return index
@@ -309,6 +313,7 @@ class Index:
         self, items: Iterator[Item], total: int | None, progress: bool, skip_existing: bool
     ) -> int:
         self._check_writable()
+        self._catch_up()
         before = len(self)
         pending: set[str] = set()  # ids read but not committed: the others are in the segments
 
@@ -339,8 +344,18 @@ class Index:
                 meter=meter,
                 committed=committed,
             )
-            builder.add(new_items(), total)
+            try:
+                builder.add(new_items(), total)
+            except BaseException:
+                with suppress(ColxtrError):
+                    self._catch_up()
+                raise
         return len(self) - before
+
+    def _catch_up(self) -> None:
+        """Open what is committed, if an interruption kept us from noting it."""
+        if newest_generation(self._path) != self._generation.manifest.generation:
+            self._generation = self._generation.following(read_manifest(self._path))
 
     def _encode(self, documents: Sequence[Document]) -> list[Embeddings]:
         arrays = self.encoder.encode_documents(documents, windows=self._settings.windows)
@@ -540,6 +555,7 @@ class Index:
             raise ReadOnlyError(
                 f"{self._path}: opened for reading; use Index.open(path, read_only=False)"
             )
+        self._lock.check()
 
 
 def _loaded(encoder: Encoder | str | Path | None) -> Encoder:

@@ -133,7 +133,8 @@ class Retrieval:
 
     Attributes:
         best: (n_query_tokens, n_documents), the largest similarity seen; -inf where none.
-        thresholds: (n_query_tokens,), m_i: the lowest similarity that row i kept.
+        thresholds: (n_query_tokens,), m_i: the lowest similarity that row i kept; 0 for a row
+            that saw no token, so that it favours no document.
         candidates: Documents with a token that any row saw.
     """
 
@@ -149,7 +150,7 @@ def retrieve(
     similarities = np.where(seen, query @ collection.embeddings.T, -np.inf)
     n_documents = int(collection.owners.max()) + 1
     best = np.full((len(query), n_documents), -np.inf)
-    thresholds = np.full(len(query), -np.inf)
+    thresholds = np.zeros(len(query))
     for i, row in enumerate(similarities):
         kept = np.sort(row[seen[i]])[::-1][:k_prime]
         if len(kept):

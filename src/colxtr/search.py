@@ -116,8 +116,9 @@ class Candidates(NamedTuple):
     Attributes:
         ordinals: (n,) documents that own a token of a probed list.
         best: (n, n_query_tokens), the largest similarity seen; -inf where none was.
-        thresholds: (n_query_tokens,), m_i: the lowest similarity that row i kept.
-        probes: (n_query_tokens, n_probe) centroids.
+        thresholds: (n_query_tokens,), m_i: the lowest similarity that row i kept; 0 if it saw
+            no token.
+        probes: (n_query_tokens, n_probe) centroids; (1, n_centroids) if all are probed.
     """
 
     ordinals: NDArray[np.uint64]
@@ -231,8 +232,10 @@ def find_candidates(c: Collection, query: kernels.Query, settings: SearchSetting
     It sees the lists that it probes itself ("xtr", "colbert"), or those that any query token
     probes, pooled ("colxtr", "colbertv2").
     """
-    probes = query.probe(resolve_n_probe(c, settings))
-    pooled = settings.method in ("colxtr", "colbertv2") or probes.shape[1] == c.codec.n_centroids
+    n_probe = resolve_n_probe(c, settings)
+    everything = n_probe == c.codec.n_centroids
+    probes = np.arange(n_probe, dtype=np.uint32)[None] if everything else query.probe(n_probe)
+    pooled = settings.method in ("colxtr", "colbertv2") or everything
     union = np.unique(probes)
     probed = None if pooled else _probed_by(union, probes)
     lists = [_lists(segment, union) for segment in c.segments]
@@ -245,7 +248,9 @@ def find_candidates(c: Collection, query: kernels.Query, settings: SearchSetting
     for segment, (found, places) in zip(c.segments, lists, strict=True):
         with kernels.damage_named(segment.path):
             pool.add(segment.native, found, None if probed is None else probed[places])
-    return Candidates(*pool.result(), probes)
+    ordinals, best, thresholds = pool.result()
+    thresholds[np.isneginf(thresholds)] = 0  # a row that saw nothing favours no document
+    return Candidates(ordinals, best, thresholds, probes)
 
 
 def _probed_by(union: NDArray[np.uint32], probes: NDArray[np.uint32]) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colxtr.errors import CorruptIndexError
-from colxtr.storage.files import map_file, named_errors, sync_file
+from colxtr.storage.files import found_missing, map_file, named_errors, sync_file
 
 ALIGNMENT = 64
 MOST_HEADER_BYTES = 1 << 20  # ours have some hundred
@@ -92,6 +92,7 @@ def write_arrays(
     text = json.dumps(header).encode()
     text += b" " * (-(8 + len(text)) % ALIGNMENT)
     with named_errors(path):
+        path.unlink(missing_ok=True)  # never cut a file that a reader may have mapped
         with path.open("wb") as file:
             file.write(len(text).to_bytes(8, "little") + text)
             for array in pieces:
@@ -113,16 +114,16 @@ def read_arrays(path: Path) -> ArrayFile:
     Raises:
         CorruptIndexError: The header is damaged or contradicts the file's length.
     """
-    try:
+    with found_missing(path):
         content = map_file(path)
-    except FileNotFoundError:
-        raise CorruptIndexError(f"{path}: missing; restore it or build the index anew") from None
     try:
         header, start = _header(content)
         metadata = header.pop("__metadata__", {})
         if not all(isinstance(value, str) for value in metadata.values()):
             raise ValueError("metadata other than strings")
         arrays = {name: _view(content, start, entry) for name, entry in header.items()}
+        if "codes" in header and (start + header["codes"]["data_offsets"][0]) % ALIGNMENT:
+            raise ValueError(f"codes that do not begin at a multiple of {ALIGNMENT}")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CorruptIndexError(f"{path}: damaged header: {error}") from None
     return ArrayFile(path, metadata, arrays)

@@ -7,11 +7,12 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from colxtr.documents import Document
-from colxtr.errors import CorruptIndexError
+from colxtr.errors import CorruptIndexError, StorageError
 from colxtr.storage.files import named_errors, sync_file
 
 SCHEMA = """
@@ -28,25 +29,23 @@ MOST_VARIABLES = 500  # SQLite's lowest default limit is 999
 
 def write_documents(path: Path, documents: Iterable[Document]) -> None:
     """Write a new file and force it to the disk."""
-    path.unlink(missing_ok=True)
     rows = (
         (i, d.id, d.title, d.text, json.dumps(dict(d.metadata))) for i, d in enumerate(documents)
     )
     with named_errors(path):
-        connection = sqlite3.connect(path, isolation_level=None)
+        path.unlink(missing_ok=True)
         try:
-            # No journal: the file counts only once a manifest names it.
-            connection.execute("PRAGMA journal_mode = OFF")
-            connection.execute("PRAGMA synchronous = OFF")
-            connection.execute("BEGIN")
-            connection.execute(SCHEMA)
-            connection.executemany("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", rows)
-            connection.execute("COMMIT")
+            with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+                # No journal: the file counts only once a manifest names it.
+                connection.execute("PRAGMA journal_mode = OFF")
+                connection.execute("PRAGMA synchronous = OFF")
+                connection.execute("BEGIN")
+                connection.execute(SCHEMA)
+                connection.executemany("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", rows)
+                connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
             full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
             raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from error
-        finally:
-            connection.close()
         sync_file(path)
 
 
@@ -57,7 +56,10 @@ class DocumentStore:
         self._path = path
         self._lock = threading.Lock()
         uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-        self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+        try:
+            self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+        except sqlite3.OperationalError as error:
+            raise CorruptIndexError(f"{path}: cannot be opened: {error}") from None
 
     def close(self) -> None:
         """Close the file."""
@@ -75,12 +77,14 @@ class DocumentStore:
 
     def documents(self, ordinals: Sequence[int]) -> dict[int, Document]:
         """Some documents whole."""
-        return {
-            ordinal: Document(identifier, text, title, json.loads(metadata))
-            for ordinal, identifier, title, text, metadata in self._rows(
-                "id, title, text, metadata", ordinals
-            )
-        }
+        rows = self._rows("id, title, text, metadata", ordinals)
+        try:
+            return {
+                ordinal: Document(identifier, text, title, json.loads(metadata))
+                for ordinal, identifier, title, text, metadata in rows
+            }
+        except (TypeError, ValueError) as error:
+            raise CorruptIndexError(f"{self._path}: damaged metadata: {error}") from None
 
     def _rows(self, columns: str, ordinals: Sequence[int]) -> list[tuple[Any, ...]]:
         rows = []
@@ -98,5 +102,7 @@ class DocumentStore:
         with self._lock:
             try:
                 return self._connection.execute(query, values).fetchall()
+            except sqlite3.ProgrammingError:
+                raise StorageError(f"{self._path}: closed while it was searched") from None
             except (sqlite3.DatabaseError, UnicodeError) as error:
                 raise CorruptIndexError(f"{self._path}: damaged: {error}") from None

@@ -29,6 +29,15 @@ def named_errors(path: Path) -> Iterator[None]:
         raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
+@contextmanager
+def found_missing(path: Path) -> Iterator[None]:
+    """Turn a `FileNotFoundError` while reading into a `CorruptIndexError` that names the file."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise CorruptIndexError(f"{path}: missing; restore it or build the index anew") from None
+
+
 def sync_file(path: Path) -> None:
     """Force a file's content to the disk."""
     descriptor = os.open(path, os.O_RDWR)
@@ -49,13 +58,25 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, as far as they are missing, and force them to the disk."""
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        sync_folder(each.parent)
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file that is there as a whole or not at all, even if the machine stops."""
     temporary = path.with_name(path.name + ".tmp")
     with named_errors(path):
-        temporary.write_bytes(content)
-        sync_file(temporary)
-        temporary.replace(path)
+        try:
+            temporary.write_bytes(content)
+            sync_file(temporary)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
         sync_folder(path.parent)
 
 
@@ -71,7 +92,8 @@ def check_blocks(path: Path, expected: list[str]) -> None:
     Raises:
         CorruptIndexError: A block differs; names the file and the offset.
     """
-    found = block_checksums(path)
+    with found_missing(path):
+        found = block_checksums(path)
     for i, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
         if ours != theirs:
             raise CorruptIndexError(
@@ -82,10 +104,8 @@ def check_blocks(path: Path, expected: list[str]) -> None:
 
 def check_length(path: Path, expected: int) -> None:
     """Raise `CorruptIndexError` unless the file is there and `expected` bytes long."""
-    try:
+    with found_missing(path):
         found = path.stat().st_size
-    except FileNotFoundError:
-        raise CorruptIndexError(f"{path}: missing; restore it or build the index anew") from None
     if found != expected:
         raise CorruptIndexError(
             f"{path}: has {found:,} bytes, expected {expected:,}; "

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from colxtr.codec import Codec
 from colxtr.documents import Document
+from colxtr.errors import CorruptIndexError
 from colxtr.storage.documents import DocumentStore
 from colxtr.storage.files import check_blocks
-from colxtr.storage.manifest import Manifest
+from colxtr.storage.manifest import Manifest, newest_generation, read_manifest
 from colxtr.storage.segment import Segment, read_codec
 
 
@@ -60,6 +62,22 @@ class Generation:
     segments: tuple[OpenSegment, ...] = ()
 
     @classmethod
+    def newest(cls, folder: Path) -> Generation:
+        """Open the newest generation, whatever a writer commits meanwhile.
+
+        Raises:
+            IndexNotFoundError, IndexVersionError, CorruptIndexError: As `read_manifest` and `open`
+                have them.
+        """
+        number = newest_generation(folder)
+        try:
+            return cls.open(folder, read_manifest(folder))
+        except CorruptIndexError:
+            if newest_generation(folder) == number:
+                raise
+        return cls.newest(folder)  # files were missing because a commit had replaced them
+
+    @classmethod
     def open(cls, folder: Path, manifest: Manifest) -> Generation:
         """Open all files of a generation.
 
@@ -75,17 +93,23 @@ class Generation:
             path = self.folder / f"{manifest.codec}.safetensors"
             check_blocks(path, manifest.files[path.name].block_crc32)
             codec = read_codec(path)
+            settings = manifest.settings
+            if (codec.dim, codec.n_bits) != (settings.dim, settings.n_bits):
+                raise CorruptIndexError(f"{path}: damaged: not a codec of these settings")
         segments = list(self.segments)
         first = self.n_ordinals
-        for entry in manifest.segments[len(segments) :]:
-            tokens = None
-            if entry.n_tokens:
-                assert codec is not None  # the manifest was checked
-                path = self.folder / f"{entry.name}.safetensors"
-                tokens = Segment(path, codec, first, entry.n_documents)
-            store = DocumentStore(self.folder / f"{entry.name}.sqlite")
-            segments.append(OpenSegment(first, entry.n_documents, tokens, store))
-            first += entry.n_documents
+        with ExitStack() as opened:
+            for entry in manifest.segments[len(segments) :]:
+                tokens = None
+                if entry.n_tokens:
+                    assert codec is not None  # the manifest was checked
+                    path = self.folder / f"{entry.name}.safetensors"
+                    tokens = Segment(path, codec, first, entry.n_documents)
+                store = DocumentStore(self.folder / f"{entry.name}.sqlite")
+                opened.callback(store.close)
+                segments.append(OpenSegment(first, entry.n_documents, tokens, store))
+                first += entry.n_documents
+            opened.pop_all()
         return Generation(self.folder, manifest, codec, tuple(segments))
 
     @property

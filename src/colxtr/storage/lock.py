@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from colxtr.errors import IndexLockedError
+from colxtr.errors import IndexLockedError, StorageError
 from colxtr.storage.files import named_errors
 
 HOLDER_BYTES = 64  # room for the holder's name before the byte that Windows locks
@@ -35,12 +36,26 @@ class WriteLock:
                 f"({holder or 'unknown'}); wait for it to finish"
             ) from None
         self._file.seek(0)
-        self._file.write(f"process {os.getpid()}".ljust(HOLDER_BYTES).encode())
+        with suppress(OSError):  # the name is for people; the lock holds on a full disk too
+            self._file.write(f"process {os.getpid()}".ljust(HOLDER_BYTES).encode())
+
+    def check(self) -> None:
+        """Raise `StorageError` if the folder at the path is no longer the one that was locked."""
+        try:
+            there = os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
+        except FileNotFoundError:
+            there = False
+        if not there:
+            raise StorageError(
+                f"{self._path.parent}: was moved, deleted or replaced while it was open for "
+                "writing; open it again"
+            )
 
     def release(self) -> None:
         """Let the next writer in. May be called twice."""
         if not self._file.closed:
-            self._file.truncate(0)
+            with suppress(OSError):
+                self._file.truncate(0)
             self._file.close()
 
 

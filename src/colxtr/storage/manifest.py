@@ -6,16 +6,25 @@ import json
 import re
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
 from colxtr.errors import CorruptIndexError, IndexNotFoundError, IndexVersionError
-from colxtr.storage.files import block_checksums, check_length, write_atomically
+from colxtr.storage.files import (
+    block_checksums,
+    check_length,
+    found_missing,
+    named_errors,
+    sync_folder,
+    write_atomically,
+)
 
 FORMAT, VERSION = "colxtr-index", 1
 MANIFEST_NAME = re.compile(r"manifest-([1-9][0-9]{0,17})\.json")
+TEMPORARY_NAME = re.compile(MANIFEST_NAME.pattern + r"\.tmp")
 FILE_NAME = re.compile(
     r"(codec-[1-9][0-9]{0,17}\.safetensors"
     r"|segment-[1-9][0-9]{0,17}(\.safetensors|\.sqlite|-deletes-[1-9][0-9]{0,17}\.safetensors))"
@@ -103,24 +112,31 @@ def commit(folder: Path, manifest: Manifest, new_files: Iterable[Path]) -> Manif
     Returns:
         The manifest as it was written, then in force.
     """
+    generation = 1 + (newest_generation(folder) or 0)
     files = manifest.files | {path.name: FileEntry.of(path) for path in new_files}
-    manifest = replace(manifest, files=files, generation=manifest.generation + 1)
+    manifest = replace(manifest, files=files, generation=generation)
     content = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
     line = json.dumps(content).encode()
+    with named_errors(folder):
+        sync_folder(folder)  # the files' names, before a manifest counts on them
     write_atomically(
         folder / manifest.file_name(), line + b"\n" + f"{zlib.crc32(line):08x}\n".encode()
     )
-    _remove_unnamed(folder, manifest)
+    remove_unnamed(folder, manifest)
     return manifest
 
 
-def _remove_unnamed(folder: Path, manifest: Manifest) -> None:
-    """Remove older manifests, and files of ours that no manifest names."""
+def remove_unnamed(folder: Path, manifest: Manifest) -> None:
+    """Remove all other manifests, and files of ours that this one does not name.
+
+    A file that resists (Windows keeps those that a reader has mapped) goes another time.
+    """
     for path in folder.iterdir():
         older = MANIFEST_NAME.fullmatch(path.name) and path.name != manifest.file_name()
         unnamed = FILE_NAME.fullmatch(path.name) and path.name not in manifest.files
-        if older or unnamed or path.name.endswith(".json.tmp"):
-            path.unlink(missing_ok=True)
+        if older or unnamed or TEMPORARY_NAME.fullmatch(path.name):
+            with suppress(OSError):
+                path.unlink()
 
 
 def newest_generation(folder: Path) -> int | None:
@@ -131,19 +147,34 @@ def newest_generation(folder: Path) -> int | None:
     return max((int(match[1]) for match in matches if match), default=None)
 
 
+def existing_generation(folder: Path) -> int:
+    """The highest generation in a folder.
+
+    Raises:
+        IndexNotFoundError: The folder is not an index.
+    """
+    generation = newest_generation(folder)
+    if generation is None:
+        raise IndexNotFoundError(
+            f"{folder}: no colxtr index here; make one with `colxtr index DOCS --index {folder}`"
+        )
+    return generation
+
+
 def is_index_file(name: str) -> bool:
     """Whether a file of this name can only be part of an index."""
-    return bool(MANIFEST_NAME.fullmatch(name) or FILE_NAME.fullmatch(name)) or name == "LOCK"
+    patterns = (MANIFEST_NAME, TEMPORARY_NAME, FILE_NAME)
+    return name == "LOCK" or any(pattern.fullmatch(name) for pattern in patterns)
 
 
 def successor(folder: Path, settings: Settings, encoder: EncoderEntry | None) -> Manifest:
     """An empty index in place of whatever index lies in the folder, readable or not."""
-    numbers = [int(n) for path in folder.iterdir() for n in re.findall(r"-([0-9]+)", path.name)]
+    names = [path.name for path in folder.iterdir() if is_index_file(path.name)]
+    numbers = [int(number) for name in names for number in re.findall(r"-([0-9]+)", name)]
     return Manifest(
         settings,
         encoder,
         written_by=f"colxtr {version('colxtr')}",
-        generation=newest_generation(folder) or 0,
         next_number=max(numbers, default=0) + 1,
     )
 
@@ -156,11 +187,7 @@ def read_manifest(folder: Path) -> Manifest:
         IndexVersionError: It was written in another version of the format.
         CorruptIndexError: The manifest is damaged, or a file is missing or cut.
     """
-    generation = newest_generation(folder)
-    if generation is None:
-        raise IndexNotFoundError(
-            f"{folder}: no colxtr index here; make one with `colxtr index DOCS --index {folder}`"
-        )
+    generation = existing_generation(folder)
     path = folder / f"manifest-{generation}.json"
     content = _checked_json(path)
     if content.get("format") != FORMAT or content.get("version") != VERSION:
@@ -180,7 +207,8 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _checked_json(path: Path) -> dict[str, Any]:
-    lines = path.read_bytes().split(b"\n")
+    with found_missing(path):
+        lines = path.read_bytes().split(b"\n")
     if len(lines) != 3 or lines[1] != f"{zlib.crc32(lines[0]):08x}".encode() or lines[2]:
         raise CorruptIndexError(f"{path}: damaged: its checksum does not fit its content")
     try:
@@ -213,6 +241,10 @@ def _check(manifest: Manifest, generation: int) -> None:
     for name in manifest.files:
         if not FILE_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not a file name of this format")
+    for each in manifest.segments:
+        sizes = (each.n_documents, each.n_tokens, each.n_deleted)
+        if not all(type(size) is int and size >= 0 for size in sizes):
+            raise ValueError(f"{each.name} has sizes {sizes}")
     stems = [segment.name for segment in manifest.segments]
     named = [f"{stem}.sqlite" for stem in stems]
     named += [f"{segment.name}.safetensors" for segment in manifest.segments if segment.n_tokens]
