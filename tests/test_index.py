@@ -279,6 +279,40 @@ class TestFolder:
             assert "a" not in index
             assert index.info().n_bits == 4
 
+    def test_what_is_replaced_stays_until_there_is_something(
+        self, folder: Path, made: Clustered
+    ) -> None:
+        with Index.create(folder, dim=DIM) as index:
+            index.add_embeddings(["a"], made.documents(1))
+
+        def broken() -> Iterator[str]:
+            yield "b"
+            raise OSError("the stream broke off")
+
+        with (
+            pytest.raises(OSError, match="broke off"),
+            Index.create(folder, dim=DIM, n_bits=4, overwrite=True) as index,
+        ):
+            assert index.info().n_documents == len(index) == 0
+            index.add_embeddings(broken(), made.documents(2))
+        with Index.open(folder) as index:
+            assert ("a" in index, index.info().n_bits) == (True, 2)
+        Index.create(folder, dim=DIM, n_bits=4, overwrite=True).close()
+        with Index.open(folder) as index:
+            assert (len(index), index.info().n_bits) == (0, 4)
+
+    def test_an_empty_index_is_no_loss(self, folder: Path) -> None:
+        Index.create(folder, dim=DIM).close()
+        Index.create(folder, dim=2 * DIM).close()
+        with Index.open(folder) as index:
+            assert index.info().dim == 2 * DIM
+
+    def test_a_reader_measures_what_a_writer_replaces(self, index: Index, folder: Path) -> None:
+        with Index.open(folder) as reader:
+            before = reader.info()
+            index.add_embeddings(["new"], [np.eye(DIM)])
+            assert reader.info() == before
+
     def test_foreign_folders_are_never_overwritten(self, tmp_path: Path) -> None:
         (tmp_path / "precious.txt").write_text("mine")
         for overwrite in (False, True):

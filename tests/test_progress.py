@@ -43,6 +43,14 @@ def test_a_log_gets_a_line_every_ten_seconds(
     ]
 
 
+def test_what_need_not_be_done(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar("Encoding", 10) as advance:
+        advance.skip(6)
+        clock[0] += 2
+        advance(2)
+    assert capsys.readouterr().err == "Encoding: 2 of 4 documents, 1/s, 2 s left\n"
+
+
 def test_an_unknown_total(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     with progress_bar("Reading", None, "lines") as advance:
         clock[0] += 3

@@ -45,6 +45,12 @@ def test_what_means_nothing_is_not_marked(word, query_token):
     assert word_spans(text, [match(text, word, query_token)], "text") == []
 
 
+def test_a_token_of_a_script_without_spaces_stays_as_it_is():
+    text = "東京は日本の首都 ABC東京"
+    assert word_spans(text, [match(text, "日本")], "text") == [(3, 5)]
+    assert word_spans(text, [match(text, "BC", "##bc")], "text") == [(9, 12)]
+
+
 def test_spans_belong_to_their_field():
     text = "old tale"
     assert word_spans(text, [match(text, "old", field="title")], "text") == []
@@ -57,6 +63,18 @@ def test_the_snippet_holds_the_matches():
     assert "needle lies in this haystack" in LONG[start:end]
     assert 60 <= end - start <= 110
     assert LONG[start - 1] == LONG[end] == " "
+
+
+def test_a_snippet_without_spaces_is_as_long_as_others():
+    assert snippet("漢" * 500, [], 100) == (0, 100)
+    assert snippet("漢" * 500, [(300, 301)], 100) == (300, 400)
+    assert snippet("a " + "x" * 500, [], 100) == (0, 100)
+
+
+def test_a_snippet_begins_with_a_word():
+    text = "one " * 50 + " \n needle " + "two " * 50
+    start, _ = snippet(text, [(204, 210)], 16)
+    assert not text[start].isspace()
 
 
 @given(

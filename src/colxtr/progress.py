@@ -52,6 +52,11 @@ class Meter:
             sys.stderr.flush()
             self._next = now + _LINE_EVERY
 
+    def skip(self, count: int) -> None:
+        """Note that `count` units need not be done: neither progress nor rate know them."""
+        if self._total is not None:
+            self._total = max(self._done, self._total - count)
+
     @contextmanager
     def part(self, description: str, total: int | None, unit: str) -> Iterator[Meter]:
         """Show a piece of the work, in other units, in a line of its own while it lasts."""
@@ -70,7 +75,9 @@ class Meter:
                 self._description, total=self._total, unit=self._unit, rate="?"
             )
         rate = self._done / max(time.monotonic() - self._start, 1e-9)
-        screen.progress.update(self._task, completed=self._done, rate=f"{rate:,.0f}")
+        screen.progress.update(
+            self._task, completed=self._done, total=self._total, rate=f"{rate:,.0f}"
+        )
         screen.progress.refresh()
 
     def _line(self, seconds: float) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from colxtr.passages import UNSPACED
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 SNIPPET_LENGTH = 280  # characters
 _HIGHLIGHT = "bold yellow"
+_LONGEST_WORD = 40  # characters
 _WORD = re.compile(r"\w+")
 _UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")  # also what would steer the terminal
 _COMMON = frozenset(
@@ -132,11 +135,16 @@ def _means_something(word: str) -> bool:
 
 def _grown(text: str, start: int, end: int) -> Span:
     """The span, grown to the ends of its word (a token may be a piece of it)."""
-    while start > 0 and text[start - 1].isalnum() and text[start : start + 1].isalnum():
+    while start > 0 and _joined(text[start - 1 : start + 1]):
         start -= 1
-    while 0 < end < len(text) and text[end].isalnum() and text[end - 1].isalnum():
+    while 0 < end < len(text) and _joined(text[end - 1 : end + 1]):
         end += 1
     return start, end
+
+
+def _joined(pair: str) -> bool:
+    """Whether two neighbours belong to one word; without spaces, nobody but the model knows."""
+    return len(pair) == 2 and pair.isalnum() and not UNSPACED.search(pair)
 
 
 def snippet(text: str, spans: Sequence[Span], length: int) -> Span:
@@ -155,13 +163,16 @@ def snippet(text: str, spans: Sequence[Span], length: int) -> Span:
         start = 0
     while 0 < start < best[0][0] and not text[start - 1].isspace():
         start += 1
+    while start < best[0][0] and text[start].isspace():
+        start += 1
     return start, _word_end(text, min(start + length, text_end), text_end, best[-1][1])
 
 
 def _word_end(text: str, end: int, text_end: int, least: int = 1) -> int:
-    while least < end < text_end and not text[end].isspace():
-        end -= 1
-    return max(end, min(least, text_end))
+    for at_space in range(end, max(least, end - _LONGEST_WORD), -1):
+        if at_space == text_end or text[at_space].isspace():
+            return at_space
+    return max(end, min(least, text_end))  # no word ends near: a script without spaces, or data
 
 
 def _styled(

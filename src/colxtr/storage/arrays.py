@@ -116,7 +116,7 @@ def read_arrays(path: Path) -> ArrayFile:
     try:
         content = map_file(path)
     except FileNotFoundError:
-        raise CorruptIndexError(f"{path}: missing; restore it or build the index anew") from None
+        raise CorruptIndexError(f"{path}: missing") from None
     try:
         header, start = _header(content)
         metadata = header.pop("__metadata__", {})

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from colxtr.documents import Document
-from colxtr.errors import CorruptIndexError
+from colxtr.errors import CorruptIndexError, StorageError
 from colxtr.storage.files import named_errors, sync_file
 
 SCHEMA = """
@@ -57,7 +57,10 @@ class DocumentStore:
         self._path = path
         self._lock = threading.Lock()
         uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-        self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+        try:
+            self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+        except sqlite3.OperationalError as error:
+            raise StorageError(f"{path}: cannot be read: {error}; check its permissions") from None
 
     def close(self) -> None:
         """Close the file."""

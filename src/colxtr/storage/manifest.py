@@ -92,6 +92,11 @@ class Manifest:
         """The manifest's own file."""
         return f"manifest-{self.generation}.json"
 
+    def as_bytes(self) -> bytes:
+        """The content of that file: a line of JSON, and a line with its checksum."""
+        line = json.dumps({"format": FORMAT, "version": VERSION, **asdict(self)}).encode()
+        return line + b"\n" + f"{zlib.crc32(line):08x}\n".encode()
+
     def n_documents(self) -> int:
         """Documents that are not deleted."""
         return sum(segment.n_documents - segment.n_deleted for segment in self.segments)
@@ -105,11 +110,7 @@ def commit(folder: Path, manifest: Manifest, new_files: Iterable[Path]) -> Manif
     """
     files = manifest.files | {path.name: FileEntry.of(path) for path in new_files}
     manifest = replace(manifest, files=files, generation=manifest.generation + 1)
-    content = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
-    line = json.dumps(content).encode()
-    write_atomically(
-        folder / manifest.file_name(), line + b"\n" + f"{zlib.crc32(line):08x}\n".encode()
-    )
+    write_atomically(folder / manifest.file_name(), manifest.as_bytes())
     _remove_unnamed(folder, manifest)
     return manifest
 
