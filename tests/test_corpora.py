@@ -198,6 +198,7 @@ NAMED_ERRORS = [
     ("a.json", '[{"id": "a", "text": "b"}]', r"line 1: a JSON list.*jq -c"),
     ("a.jsonl", GOOD + '{"id": "b"}', "line 2: no text; its fields are id"),
     ("a.jsonl", '{"id": "b"}', "line 1: no text"),
+    ("a.jsonl", '{"id": "b", "text": null}', 'line 1: "text" is null'),
     ("a.jsonl", GOOD + '{"id": "b", "text": 5}', 'line 2: "text" is a int'),
     ("a.jsonl", GOOD + '{"id": 1.5, "text": "t"}', 'line 2: "id" is a float'),
     ("a.jsonl", GOOD + '{"id": "", "text": "t"}', "line 2: the id .* 0 bytes"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import stat
 import threading
+import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from colxtr import Document, Index
 from colxtr.errors import (
     ColxtrError,
     CorruptIndexError,
+    DiskFullError,
     DocumentError,
     DuplicateIdError,
     EmbeddingError,
@@ -26,7 +29,9 @@ from colxtr.errors import (
     IndexVersionError,
     InputError,
     ReadOnlyError,
+    StorageError,
 )
+from colxtr.storage.documents import DocumentStore
 from made import Clustered
 
 DIM = 32
@@ -479,3 +484,35 @@ class TestDamage:
         self.replace_in_manifest(built, b"codec-2", b"../ec-2")
         with pytest.raises(CorruptIndexError, match="not a file name of this format"):
             Index.open(built)
+
+
+def test_an_index_that_nobody_closes_makes_no_noise(index: Index, folder: Path) -> None:
+    index.add_embeddings(["a"], [np.eye(DIM)])
+    reader = Index.open(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del reader
+        gc.collect()
+
+
+def test_a_file_that_cannot_be_opened(index: Index, folder: Path) -> None:
+    index.add_embeddings(["a"], [np.eye(DIM)])
+    store = next(folder.glob("*.sqlite"))
+    with pytest.raises(StorageError, match=r"cannot be read: unable to open .*permissions"):
+        DocumentStore(store / "not a folder")
+
+
+def test_a_full_disk_keeps_nothing_of_a_segment(
+    index: Index, folder: Path, monkeypatch: pytest.MonkeyPatch, made: Clustered
+) -> None:
+    index.add_embeddings(["a"], made.documents(1))
+    before = sorted(folder.iterdir())
+
+    def full(path: Path, *arguments: object) -> None:
+        path.write_bytes(b"a part")
+        raise DiskFullError(f"{path}: No space left on device")
+
+    monkeypatch.setattr("colxtr.storage.segment.write_documents", full)
+    with pytest.raises(DiskFullError):
+        index.add_embeddings(["b"], made.documents(1))
+    assert sorted(folder.iterdir()) == before

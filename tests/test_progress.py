@@ -51,6 +51,13 @@ def test_what_need_not_be_done(clock: list[float], capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == "Encoding: 2 of 4 documents, 1/s, 2 s left\n"
 
 
+def test_a_total_that_was_too_low(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar("Encoding", 3) as advance:
+        clock[0] += 2
+        advance(4)
+    assert capsys.readouterr().err == "Encoding: 4 of 4 documents, 2/s, 0 s left\n"
+
+
 def test_an_unknown_total(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     with progress_bar("Reading", None, "lines") as advance:
         clock[0] += 3
@@ -97,6 +104,21 @@ def test_a_part_in_other_units(clock: list[float], capsys: pytest.CaptureFixture
         "Training: 25 of 50 tokens, 8/s, 3 s left",
         "Indexing: 5 of 10 documents, 1/s, 5 s left",
     ]
+
+
+@pytest.mark.parametrize("width", [30, 67, 68, 80, 200])
+def test_any_width(clock: list[float], monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setattr("sys.stderr", Screen())
+    monkeypatch.setenv("COLUMNS", str(width))
+    screen = sys.stderr
+    with progress_bar("Indexing", 999_999) as advance:
+        with advance.part("Training (6 rounds)", 999_999, "tokens") as step:
+            clock[0] += 10
+            step(500_000)
+        clock[0] += 1
+        advance(7)
+    assert "500000/999999" in screen.getvalue()  # type: ignore[attr-defined]
+    assert "7/7" in screen.getvalue()  # type: ignore[attr-defined]
 
 
 def test_a_part_on_a_terminal(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:

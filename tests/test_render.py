@@ -98,9 +98,16 @@ def test_print_hits_without_a_terminal(capsys):
         "  1 0.5124 a#1",
         "    Title [31m of it",
         "    … The needle lies in this haystack. Nor …",
+        "    query      sim. document",
         "    needle    0.900 needle",
         "    haystack  0.900 haystack",
     ]
+
+
+@pytest.mark.parametrize("identifier", ["a.py", "a.py#3"])
+def test_a_title_that_the_id_tells_is_left_out(capsys, identifier):
+    print_hits([Hit(identifier, 0.5, "text", "a.py")], [explanation()])
+    assert capsys.readouterr().out.splitlines() == [f"  1 0.5000 {identifier}", "    text"]
 
 
 def test_highlights_are_for_terminals(monkeypatch):

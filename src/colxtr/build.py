@@ -130,7 +130,12 @@ class IndexBuilder:
         manifest = self.manifest
         name = f"segment-{manifest.next_number}"
         entry = SegmentEntry(name, len(self._builder.documents), self._builder.n_tokens)
-        paths = self._builder.write(self.folder, name)
+        try:
+            paths = self._builder.write(self.folder, name)
+        except BaseException:  # a part of a segment must not fill what space there is
+            for path in self.folder.glob(f"{name}.*"):
+                path.unlink(missing_ok=True)
+            raise
         following = replace(
             manifest,
             segments=(*manifest.segments, entry),

@@ -54,7 +54,7 @@ def spherical_kmeans(
     first = np.sort(random.choice(len(sample), n_centroids, replace=False))
     centroids = unit_length(sample[first].astype(np.float32))
     with meter.part(
-        f"Training the codec ({iterations} rounds)", iterations * len(sample), "tokens"
+        f"Training ({iterations} rounds)", iterations * len(sample), "tokens"
     ) as advance:
         for _ in range(iterations):
             centroids = _moved(sample, centroids, random, threads, advance)

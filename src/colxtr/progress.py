@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _SHOW_AFTER = 2.0  # seconds
 _DRAW_EVERY = 0.1  # seconds, on a terminal
 _LINE_EVERY = 10.0  # seconds, elsewhere
+_WIDTH_WITHOUT_BAR = 68  # of "Training (6 rounds)  999999/999999 tokens, 99,999/s, 0:00:00 left"
 
 
 class Meter:
@@ -62,12 +63,22 @@ class Meter:
         """Show a piece of the work, in other units, in a line of its own while it lasts."""
         part = Meter(description, total, unit, self._screen)
         yield part
+        part.complete()
         part.finish()
+
+    def complete(self) -> None:
+        """Note that all is done; the total may have been an estimate."""
+        self._total = self._done
 
     def finish(self) -> None:
         """Draw the last state, if anything was drawn."""
         if self._screen is not None and self._task is not None:
             self._draw(self._screen)
+
+    @property
+    def _of(self) -> int | None:
+        """The total; it may have been an estimate, and too low."""
+        return None if self._total is None else max(self._total, self._done)
 
     def _draw(self, screen: _Screen) -> None:
         if self._task is None:
@@ -76,13 +87,13 @@ class Meter:
             )
         rate = self._done / max(time.monotonic() - self._start, 1e-9)
         screen.progress.update(
-            self._task, completed=self._done, total=self._total, rate=f"{rate:,.0f}"
+            self._task, completed=self._done, total=self._of, rate=f"{rate:,.0f}"
         )
         screen.progress.refresh()
 
     def _line(self, seconds: float) -> str:
         rate = self._done / max(seconds, 1e-9)
-        of_total = "" if self._total is None else f" of {self._total:,}"
+        of_total = "" if self._of is None else f" of {self._of:,}"
         line = f"{self._description}: {self._done:,}{of_total} {self._unit}, {rate:,.0f}/s"
         if self._total is not None and self._done:
             line += f", {max(0, self._total - self._done) / rate:,.0f} s left"
@@ -118,6 +129,7 @@ def progress_bar(
     meter = Meter(description, total, unit, screen)
     try:
         yield meter
+        meter.complete()
     finally:
         meter.finish()
         screen.close()
@@ -145,18 +157,24 @@ def _start_live() -> Progress:
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
         TextColumn,
         TimeRemainingColumn,
     )
 
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
+    console = Console(stderr=True)
+    columns: list[ProgressColumn] = [
         MofNCompleteColumn(),
-        TextColumn("{task.fields[unit]}, {task.fields[rate]}/s,"),
         TimeRemainingColumn(),
         TextColumn("left"),
-        console=Console(stderr=True),
+    ]
+    if console.width >= _WIDTH_WITHOUT_BAR:
+        columns.insert(1, TextColumn("{task.fields[unit]}, {task.fields[rate]}/s,"))
+        bar = BarColumn(min(40, console.width - _WIDTH_WITHOUT_BAR + 1))
+        columns = [TextColumn("{task.description}"), bar, *columns]
+    progress = Progress(
+        *columns,
+        console=console,
         auto_refresh=False,
         redirect_stdout=False,
         redirect_stderr=False,

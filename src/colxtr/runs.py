@@ -70,6 +70,8 @@ def write_run(path: str | Path, runs: Runs, *, tag: str = "colxtr") -> int:
         with partial.open("w", encoding="utf-8", newline="\n") as file:
             count = print_run(file, runs, tag=tag)
         partial.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None  # not the partial's name
     finally:
         partial.unlink(missing_ok=True)
     return count

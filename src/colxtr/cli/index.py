@@ -57,8 +57,9 @@ def index(  # noqa: PLR0917 (typer passes by name)
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many documents.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Index documents: text, Markdown, HTML, source code, JSON lines, CSV, TSV, Parquet.
+    """Index documents from files, folders and standard input.
 
+    Text, Markdown, HTML, source code, JSON lines, CSV, TSV, Parquet; by the ends of their names.
     Records (JSON lines, tables) are one document each; other files are cut into passages with
     the ids path#1, path#2, ... Everything may be gzipped. Interrupt with Ctrl-C and go on later
     with --resume.
@@ -83,7 +84,7 @@ def index(  # noqa: PLR0917 (typer passes by name)
     if limit is not None:
         total = limit if total is None else min(total, limit)
     documents = islice(read_documents(docs, passages=passages, report=report), limit)
-    if STDIN in docs and sys.stdin.isatty():
+    if STDIN in docs and sys.stdin and sys.stdin.isatty():
         sys.stderr.write("reading documents from the terminal; end with Ctrl-D on a line\n")
     start = time.perf_counter()
     first = list(islice(documents, 1))  # an error here is better than one after opening the index
@@ -112,7 +113,8 @@ def _add(
     try:
         return target.add(documents, total=total, progress=True, skip_existing=resume)
     except KeyboardInterrupt:
-        end(f"interrupted; {_go_on(target, before, overwrite)}", code=130)
+        again = "" if len(target) > before else " yet; the same command begins again"
+        end(f"interrupted; {_go_on(target, before, overwrite)}{again}", code=130)
         raise
     except Exception as error:
         add_hint(error, _go_on(target, before, overwrite))
@@ -152,5 +154,6 @@ def _print_result(
         sys.stdout.write(f"skipped: {report.skipped_text()}\n")
     sys.stdout.write(
         f"{info.path}: {info.n_documents:,} documents, {info.n_tokens:,} tokens, "
-        f"{megabytes(info.bytes_total)} ({info.bytes_per_token:.1f} bytes per token)\n"
+        f"{megabytes(info.bytes_total)} ({info.bytes_per_token:.1f} bytes per token, "
+        f"and {megabytes(info.bytes['texts'])} of texts)\n"
     )

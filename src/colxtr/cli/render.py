@@ -52,9 +52,10 @@ def info_lines(info: Any) -> Iterator[str]:
             yield f"{name:<24}{value:>16,}  {megabytes(value)}"
         elif isinstance(value, int) and not isinstance(value, bool):
             yield f"{name:<24}{value:>16,}"
+        elif isinstance(value, float):
+            yield f"{name:<24}{value:>16.2f}"
         else:
-            shown = f"{value:.2f}" if isinstance(value, float) else str(value)
-            yield f"{name:<24}{shown:>16}"
+            yield f"{name:<24}{clean(str(value))}"
 
 
 def print_hits(
@@ -76,18 +77,19 @@ def print_hits(
     from rich.text import Text  # noqa: PLC0415
 
     console = Console(highlight=False, markup=False, emoji=False)
+    more = "…" if console.encoding.startswith("utf") else "..."
     for rank, (hit, explanation) in enumerate(zip(hits, explanations, strict=True), start=1):
         head = Text.assemble(
             (f"{rank:>3} ", "dim"), (f"{hit.score:.4f} ", "dim"), (clean(hit.id), "bold")
         )
         _print(console, head, indent=0)
         title_spans = word_spans(hit.title, explanation.matches, "title")
-        if clean(hit.title) not in ("", clean(hit.id)):
+        if clean(hit.title) not in ("", clean(hit.id), clean(hit.id).rpartition("#")[0]):
             _print(console, _styled(hit.title, title_spans))
         spans = word_spans(hit.text, explanation.matches, "text")
         start, end = snippet(hit.text, spans, snippet_length)
         if start < end:
-            dots = ("… " * (start > 0), " …" * (end < len(hit.text.rstrip())))
+            dots = (f"{more} " * (start > 0), f" {more}" * (end < len(hit.text.rstrip())))
             _print(console, _styled(hit.text, spans, (start, end), dots))
         if table:
             for line in match_lines(explanation):
@@ -95,8 +97,9 @@ def print_hits(
 
 
 def match_lines(explanation: Explanation) -> Iterator[str]:
-    """The best match of each query token, one to a line."""
-    width = max((len(match.query_token) for match in explanation.matches), default=0)
+    """The best match of each query token, one to a line, below the names of the columns."""
+    width = max(map(len, ["query", *(match.query_token for match in explanation.matches)]))
+    yield f"{'query':<{width}}   sim. document"
     for match in explanation.matches:
         note = "" if match.retrieved else "  (not retrieved)"
         if match.imputed is not None:
@@ -198,6 +201,6 @@ def _print(console: Console, text: Text, indent: int = 4) -> None:
     from rich.padding import Padding  # noqa: PLC0415
 
     if console.is_terminal:
-        console.print(Padding(text, (0, 0, 0, indent)))
+        console.print(Padding(text, (0, 0, 0, indent), expand=False))
     else:
         sys.stdout.write(" " * indent + text.plain.rstrip() + "\n")

@@ -34,8 +34,13 @@ class WriteLock:
                 f"{folder}: another process is writing to this index "
                 f"({holder or 'unknown'}); wait for it to finish"
             ) from None
-        self._file.seek(0)
-        self._file.write(f"process {os.getpid()}".ljust(HOLDER_BYTES).encode())
+        try:
+            with named_errors(self._path):
+                self._file.seek(0)
+                self._file.write(f"process {os.getpid()}".ljust(HOLDER_BYTES).encode())
+        except BaseException:
+            self.release()
+            raise
 
     def release(self) -> None:
         """Let the next writer in. May be called twice."""
