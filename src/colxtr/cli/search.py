@@ -110,7 +110,7 @@ def _search_one(  # noqa: PLR0917 (as the command's)
 
     print_hits(hits, _explanations(index, query, hits, options), table=explain)
     if not hits:
-        sys.stderr.write("nothing found\n")
+        sys.stderr.write("nothing found\n" if len(index) else "nothing found: the index is empty\n")
 
 
 def _explanations(
