@@ -16,6 +16,7 @@ class Screen(io.StringIO):
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     now = [100.0]
+    monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     yield now
 
@@ -119,6 +120,18 @@ def test_any_width(clock: list[float], monkeypatch: pytest.MonkeyPatch, width: i
         advance(7)
     assert "500000/999999" in screen.getvalue()  # type: ignore[attr-defined]
     assert "7/7" in screen.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_terminal_that_cannot_redraw_gets_plain_lines(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr", Screen())
+    monkeypatch.setenv("TERM", "dumb")
+    screen = sys.stderr
+    with progress_bar("Indexing", 10) as advance:
+        clock[0] += 2
+        advance(5)
+    assert screen.getvalue() == "Indexing: 5 of 10 documents, 2/s, 2 s left\n"  # type: ignore[attr-defined]
 
 
 def test_a_part_on_a_terminal(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,8 +115,6 @@ def test_highlights_are_for_terminals(monkeypatch):
         def isatty(self):
             return True
 
-    for name in ("NO_COLOR", "FORCE_COLOR", "TERM"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     text = "one needle\nin a haystack"
     hits, why = [Hit("a", 0.5, text)], [explanation(match(text, "needle"))]

@@ -7,6 +7,7 @@ pipe) there is one plain line every ten seconds. Standard output is never touche
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -45,7 +46,7 @@ class Meter:
         self._done += count
         if self._screen is None or (now := time.monotonic()) < self._next:
             return
-        if sys.stderr.isatty():
+        if _redraws():
             self._draw(self._screen)
             self._next = now + _DRAW_EVERY
         else:
@@ -98,6 +99,11 @@ class Meter:
         if self._total is not None and self._done:
             line += f", {max(0, self._total - self._done) / rate:,.0f} s left"
         return line + "\n"
+
+
+def _redraws() -> bool:
+    """Whether standard error is a terminal that can draw over what it has drawn."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
 
 
 SILENT = Meter("", None, "", None)
