@@ -164,4 +164,4 @@ def test_explanation_shows_the_words(scifact: SciFact, two_bits: Index) -> None:
             assert field[match.start : match.end] == match.document_token
             words[match.query_token] = match.document_token.lower()
     assert words["blood"] == "blood"
-    assert words["infectious"] in {"infectious", "infections"}
+    assert words["infectious"].startswith("infect")
