@@ -13,6 +13,13 @@ from colxtr import kernels
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.fixture(autouse=True)
+def plain_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a person or a CI set for their terminal does not reach the tests."""
+    for name in ("COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(params=kernels.instruction_sets())
 def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
     """Runs the test once for every instruction set of this machine."""

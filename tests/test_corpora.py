@@ -131,14 +131,14 @@ def test_text_file(tmp_path, monkeypatch):
         ("a.md", "no heading", ""),
         ("a.rst", "====\nName\n====\n\ntext", "Name"),
         ("a.txt", "# no markdown", ""),
-        ("src/a.py", "x = 1", "src/a.py"),
+        ("src/b/a.py", "x = 1", "src/b/a.py"),
         ("a.htm", "<title> A\n b </title><p>text", "A b"),
         ("a.html", "<h1>Head</h1><p>text", "Head"),
     ],
 )
 def test_titles(tmp_path, name, content, title):
     write(tmp_path / name, content)
-    (document,) = read(tmp_path)
+    (document,) = read(tmp_path / Path(name).parts[0])
     assert document.title == title
 
 
@@ -156,7 +156,13 @@ def test_folder(tmp_path):
     (tmp_path / "loop").symlink_to(tmp_path)
     report = ReadReport()
     documents = read(tmp_path, report=report)
-    assert [d.id for d in documents] == ["LICENSE#1", "x", "a/z.md#1", "b.txt#1"]
+    name = tmp_path.name
+    assert [d.id for d in documents] == [
+        f"{name}/LICENSE#1",
+        "x",
+        f"{name}/a/z.md#1",
+        f"{name}/b.txt#1",
+    ]
     assert (report.files, report.documents) == (4, 4)
     assert report.skipped == {
         "hidden": 1,
@@ -172,7 +178,7 @@ def test_folder(tmp_path):
 def test_named_link_is_followed(tmp_path):
     write(tmp_path / "real" / "a.txt", "text")
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    assert [d.id for d in read(tmp_path / "link")] == ["a.txt#1"]
+    assert [d.id for d in read(tmp_path / "link")] == ["link/a.txt#1"]
 
 
 def test_beir_folder_gives_its_corpus_only(tmp_path):
@@ -198,6 +204,7 @@ NAMED_ERRORS = [
     ("a.json", '[{"id": "a", "text": "b"}]', r"line 1: a JSON list.*jq -c"),
     ("a.jsonl", GOOD + '{"id": "b"}', "line 2: no text; its fields are id"),
     ("a.jsonl", '{"id": "b"}', "line 1: no text"),
+    ("a.jsonl", '{"id": "b", "text": null}', 'line 1: "text" is null'),
     ("a.jsonl", GOOD + '{"id": "b", "text": 5}', 'line 2: "text" is a int'),
     ("a.jsonl", GOOD + '{"id": 1.5, "text": "t"}', 'line 2: "id" is a float'),
     ("a.jsonl", GOOD + '{"id": "", "text": "t"}', "line 2: the id .* 0 bytes"),
@@ -276,9 +283,20 @@ def test_no_permission(tmp_path):
 def test_ids_are_unique_over_all_sources(tmp_path):
     write(tmp_path / "a" / "x.txt", "one")
     write(tmp_path / "b" / "x.txt", "two")
-    with pytest.raises(CorpusError, match=r"x\.txt, passage 1: the id 'x\.txt#1' comes a second"):
-        read(tmp_path / "a", tmp_path / "b")
-    assert [d.id for d in read(tmp_path)] == ["a/x.txt#1", "b/x.txt#1"]
+    write(tmp_path / "more" / "b" / "x.txt", "three")
+    a, b = tmp_path / "a", tmp_path / "b"
+    assert [d.id for d in read(a, b)] == ["a/x.txt#1", "b/x.txt#1"]
+    with pytest.raises(CorpusError, match=r"x\.txt, passage 1: the id 'b/x.txt#1' comes a second"):
+        read(b, tmp_path / "more" / "b")
+
+
+@pytest.mark.parametrize(
+    ("given", "identifier"), [(".", "a/x.txt#1"), ("a", "a/x.txt#1"), ("a/", "a/x.txt#1")]
+)
+def test_ids_of_relative_folders(tmp_path, monkeypatch, given, identifier):
+    write(tmp_path / "a" / "x.txt", "one")
+    monkeypatch.chdir(tmp_path)
+    assert [d.id for d in read(given)] == [identifier]
 
 
 def from_stdin(data):
@@ -367,8 +385,8 @@ def test_real_collections(name, count, data_folder):
 def test_real_source_code():
     folder = Path(json.__file__).parent
     documents = read(folder)
-    assert documents[0].id == "__init__.py#1"
+    assert documents[0].id == "json/__init__.py#1"
     for document in documents:
         meta = document.metadata
-        source = (folder / meta["path"]).read_text(encoding="utf-8")
+        source = (folder.parent / meta["path"]).read_text(encoding="utf-8")
         assert source[meta["start"] : meta["end"]] == document.text

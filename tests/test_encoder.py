@@ -313,7 +313,7 @@ class Hub:
         self.asked.append((repo_id, revision, local_files_only))
         folder = self.cached if local_files_only else self.online
         if folder is None:
-            raise OSError("no route to the hub")
+            raise OSError("no route to the hub\nand more about it")
         return str(folder)
 
 

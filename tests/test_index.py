@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import json
 import shutil
 import sqlite3
 import stat
 import threading
+import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +35,7 @@ from colxtr.errors import (
     ReadOnlyError,
     StorageError,
 )
+from colxtr.storage.documents import DocumentStore
 from colxtr.storage.lock import WriteLock
 from colxtr.storage.manifest import Manifest, existing_generation, read_manifest
 from made import Clustered
@@ -308,6 +311,40 @@ class TestFolder:
         with Index.open(folder) as index:
             assert "a" not in index
             assert index.info().n_bits == 4
+
+    def test_what_is_replaced_stays_until_there_is_something(
+        self, folder: Path, made: Clustered
+    ) -> None:
+        with Index.create(folder, dim=DIM) as index:
+            index.add_embeddings(["a"], made.documents(1))
+
+        def broken() -> Iterator[str]:
+            yield "b"
+            raise OSError("the stream broke off")
+
+        with (
+            pytest.raises(OSError, match="broke off"),
+            Index.create(folder, dim=DIM, n_bits=4, overwrite=True) as index,
+        ):
+            assert index.info().n_documents == len(index) == 0
+            index.add_embeddings(broken(), made.documents(2))
+        with Index.open(folder) as index:
+            assert ("a" in index, index.info().n_bits) == (True, 2)
+        Index.create(folder, dim=DIM, n_bits=4, overwrite=True).close()
+        with Index.open(folder) as index:
+            assert (len(index), index.info().n_bits) == (0, 4)
+
+    def test_an_empty_index_is_no_loss(self, folder: Path) -> None:
+        Index.create(folder, dim=DIM).close()
+        Index.create(folder, dim=2 * DIM).close()
+        with Index.open(folder) as index:
+            assert index.info().dim == 2 * DIM
+
+    def test_a_reader_measures_what_a_writer_replaces(self, index: Index, folder: Path) -> None:
+        with Index.open(folder) as reader:
+            before = reader.info()
+            index.add_embeddings(["new"], [np.eye(DIM)])
+            assert reader.info() == before
 
     def test_foreign_folders_are_never_overwritten(self, tmp_path: Path) -> None:
         (tmp_path / "precious.txt").write_text("mine")
@@ -659,3 +696,35 @@ class TestDamage:
         self.replace_in_manifest(built, b"codec-2", b"../ec-2")
         with pytest.raises(CorruptIndexError, match="not a file name of this format"):
             Index.open(built)
+
+
+def test_an_index_that_nobody_closes_makes_no_noise(index: Index, folder: Path) -> None:
+    index.add_embeddings(["a"], [np.eye(DIM)])
+    reader = Index.open(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del reader
+        gc.collect()
+
+
+def test_a_file_that_cannot_be_opened(index: Index, folder: Path) -> None:
+    index.add_embeddings(["a"], [np.eye(DIM)])
+    store = next(folder.glob("*.sqlite"))
+    with pytest.raises(StorageError, match=r"cannot be read: unable to open .*permissions"):
+        DocumentStore(store / "not a folder")
+
+
+def test_a_full_disk_keeps_nothing_of_a_segment(
+    index: Index, folder: Path, monkeypatch: pytest.MonkeyPatch, made: Clustered
+) -> None:
+    index.add_embeddings(["a"], made.documents(1))
+    before = sorted(folder.iterdir())
+
+    def full(path: Path, *arguments: object) -> None:
+        path.write_bytes(b"a part")
+        raise DiskFullError(f"{path}: No space left on device")
+
+    monkeypatch.setattr("colxtr.storage.segment.write_documents", full)
+    with pytest.raises(DiskFullError):
+        index.add_embeddings(["b"], made.documents(1))
+    assert sorted(folder.iterdir()) == before

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from colxtr.errors import InputError
@@ -15,6 +15,7 @@ SETTINGS = st.integers(1, 40).flatmap(
 TEXT = st.text(st.sampled_from("ab.\n \t!?(é漢。กข") | st.characters(), max_size=600)
 
 
+@example("0 0 0\u6f22", PassageSettings(2, 1), False)  # a passage within the one before it
 @given(TEXT, SETTINGS, st.booleans())
 def test_passages_cover_the_text_in_order(text, settings, code):
     passages = list(split_text(text, settings, code=code))

@@ -45,6 +45,12 @@ def test_what_means_nothing_is_not_marked(word, query_token):
     assert word_spans(text, [match(text, word, query_token)], "text") == []
 
 
+def test_a_token_of_a_script_without_spaces_stays_as_it_is():
+    text = "東京は日本の首都 ABC東京"
+    assert word_spans(text, [match(text, "日本")], "text") == [(3, 5)]
+    assert word_spans(text, [match(text, "BC", "##bc")], "text") == [(9, 12)]
+
+
 def test_spans_belong_to_their_field():
     text = "old tale"
     assert word_spans(text, [match(text, "old", field="title")], "text") == []
@@ -57,6 +63,18 @@ def test_the_snippet_holds_the_matches():
     assert "needle lies in this haystack" in LONG[start:end]
     assert 60 <= end - start <= 110
     assert LONG[start - 1] == LONG[end] == " "
+
+
+def test_a_snippet_without_spaces_is_as_long_as_others():
+    assert snippet("漢" * 500, [], 100) == (0, 100)
+    assert snippet("漢" * 500, [(300, 301)], 100) == (300, 400)
+    assert snippet("a " + "x" * 500, [], 100) == (0, 100)
+
+
+def test_a_snippet_begins_with_a_word():
+    text = "one " * 50 + " \n needle " + "two " * 50
+    start, _ = snippet(text, [(204, 210)], 16)
+    assert not text[start].isspace()
 
 
 @given(
@@ -80,9 +98,16 @@ def test_print_hits_without_a_terminal(capsys):
         "  1 0.5124 a#1",
         "    Title [31m of it",
         "    … The needle lies in this haystack. Nor …",
+        "    query      sim. document",
         "    needle    0.900 needle",
         "    haystack  0.900 haystack",
     ]
+
+
+@pytest.mark.parametrize("identifier", ["a.py", "a.py#3"])
+def test_a_title_that_the_id_tells_is_left_out(capsys, identifier):
+    print_hits([Hit(identifier, 0.5, "text", "a.py")], [explanation()])
+    assert capsys.readouterr().out.splitlines() == [f"  1 0.5000 {identifier}", "    text"]
 
 
 def test_highlights_are_for_terminals(monkeypatch):
@@ -90,8 +115,6 @@ def test_highlights_are_for_terminals(monkeypatch):
         def isatty(self):
             return True
 
-    for name in ("NO_COLOR", "FORCE_COLOR", "TERM"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     text = "one needle\nin a haystack"
     hits, why = [Hit("a", 0.5, text)], [explanation(match(text, "needle"))]

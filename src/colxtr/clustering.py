@@ -53,7 +53,9 @@ def spherical_kmeans(
     random = np.random.default_rng(seed)
     first = np.sort(random.choice(len(sample), n_centroids, replace=False))
     centroids = unit_length(sample[first].astype(np.float32))
-    with meter.part("Training the codec", iterations * len(sample), "tokens") as advance:
+    with meter.part(
+        f"Training ({iterations} rounds)", iterations * len(sample), "tokens"
+    ) as advance:
         for _ in range(iterations):
             centroids = _moved(sample, centroids, random, threads, advance)
     return centroids

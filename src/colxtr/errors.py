@@ -66,7 +66,10 @@ class IndexVersionError(StorageError):
 
 
 class CorruptIndexError(StorageError):
-    """A file of the index is missing, truncated or damaged."""
+    """A file of the index is missing, truncated or damaged; all its messages name the remedy."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; restore the file or build the index anew"
 
 
 class IndexLockedError(StorageError):

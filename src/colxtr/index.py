@@ -27,6 +27,7 @@ from colxtr.errors import (
     InputError,
     ModelError,
     ReadOnlyError,
+    StorageError,
 )
 from colxtr.explanation import gather_evidence, match_text, match_tokens
 from colxtr.hits import Explanation, Hit
@@ -73,6 +74,7 @@ class Index:
         self._path, self._generation = generation.folder, generation
         self._lock, self._encoder = lock, encoder
         self._closed = False
+        self._uncommitted = False  # whether the manifest in force is still to be written
 
     @classmethod
     def create(
@@ -89,8 +91,11 @@ class Index:
     ) -> Self:
         """Make an empty index and open it for writing.
 
+        An index that it replaces is gone as soon as documents are committed or the new one is
+        closed. If an exception leaves the `with` block before, the old one stays.
+
         Args:
-            path: A folder that does not exist yet, or is empty.
+            path: A folder that does not exist yet, is empty, or holds an index without documents.
             encoder: Encodes documents and queries: an `Encoder`, or what `Encoder.load` takes.
                 Without it and without `dim`, the built-in model.
             dim: Length of the embeddings, for an index that gets embeddings only.
@@ -126,7 +131,12 @@ class Index:
             manifest = successor(
                 folder, Settings(dim, n_bits, n_centroids, seed, windows), _entry(loaded)
             )
-            return cls(Generation.open(folder, commit(folder, manifest, ())), loaded, lock)
+            replaces = manifest.generation > 0
+            if not replaces:
+                manifest = commit(folder, manifest, ())
+            index = cls(Generation.open(folder, manifest), loaded, lock)
+            index._uncommitted = replaces
+            return index
         except BaseException:
             lock.release()
             raise
@@ -170,9 +180,14 @@ class Index:
     def close(self) -> None:
         """Close all files and let the next writer in. May be called twice."""
         self._closed = True
-        self._generation.close()
-        if self._lock is not None:
-            self._lock.release()
+        try:
+            if self._uncommitted:
+                commit(self._path, self._generation.manifest, ())
+        finally:
+            self._uncommitted = False
+            self._generation.close()
+            if self._lock is not None:
+                self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -183,6 +198,8 @@ class Index:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if kind is not None:
+            self._uncommitted = False
         self.close()
 
     # -- what is in it ----------------------------------------------------------------------------
@@ -325,7 +342,9 @@ class Index:
                 if self._generation.find(doc_id) is None:
                     pending.add(doc_id)
                     yield item
-                elif not skip_existing:
+                elif skip_existing:
+                    meter.skip(1)
+                else:
                     raise DuplicateIdError(
                         f"the id {doc_id!r} is already in {self._path}; "
                         "skip_existing=True leaves such documents out"
@@ -333,6 +352,7 @@ class Index:
 
         def committed(manifest: Manifest, documents: Sequence[Document]) -> None:
             self._generation = self._generation.following(manifest)
+            self._uncommitted = False
             pending.difference_update(document.id for document in documents)
 
         with progress_bar("Indexing", total, enabled=progress) as meter:
@@ -572,14 +592,22 @@ def _entry(encoder: Encoder | None) -> EncoderEntry | None:
 
 def _check_free(folder: Path, *, overwrite: bool) -> None:
     if newest_generation(folder) is not None:
-        if not overwrite:
+        if not overwrite and not _is_empty(folder):
             raise IndexExistsError(
-                f"{folder}: an index is already here; open it to add to it, or overwrite it"
+                f"{folder}: an index is already here; add to it (--resume, or Index.open with "
+                "read_only=False), or replace it (--overwrite, overwrite=True)"
             )
     elif folder.exists() and (
         not folder.is_dir() or any(not is_index_file(path.name) for path in folder.iterdir())
     ):
         raise IndexExistsError(f"{folder}: exists and is not an index; choose another path")
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        return not read_manifest(folder).segments
+    except StorageError:
+        return False
 
 
 def _total(documents: object, total: int | None) -> int | None:

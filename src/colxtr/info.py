@@ -62,7 +62,7 @@ def measure(generation: Generation) -> IndexInfo:
             sizes["lists" if name in LISTS else name] += size
     sizes["centroids"] = sum(array.nbytes for array in codec.arrays.values()) if codec else 0
     sizes["texts"] = sum(e.bytes for name, e in manifest.files.items() if name.endswith(".sqlite"))
-    sizes["manifest"] = (generation.folder / manifest.file_name()).stat().st_size
+    sizes["manifest"] = len(manifest.as_bytes())
     total = sum(entry.bytes for entry in manifest.files.values()) + sizes["manifest"]
     n_tokens = sum(segment.n_tokens for segment in manifest.segments)
     return IndexInfo(

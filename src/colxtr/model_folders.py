@@ -119,6 +119,7 @@ def _from_hub(hub_id: str, revision: str | None) -> Path:
     except Exception as error:
         raise ModelError(
             f"there is no folder {hub_id!r}, and the model {hub_id!r} "
-            f"(revision {revision or 'main'}) could not be had from the hub: {error}; check the "
-            "name and the connection, or pass the folder of a model"
+            f"(revision {revision or 'main'}) could not be had from the hub: "
+            f"{str(error).strip().partition(chr(10))[0]}; check the name and the connection, or "
+            "pass the folder of a model"
         ) from error

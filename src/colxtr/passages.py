@@ -20,6 +20,7 @@ MAX_WORDS = 100_000  # a passage beyond this is no passage: no model reads a ten
 # Khmer word about four characters. Any other run of characters counts once per 20 of them.
 _HAN = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+UNSPACED = re.compile(f"[{_HAN}{_UNSPACED}]")
 _WORD = re.compile(f"[{_HAN}]|[{_UNSPACED}]{{1,4}}|[^\\s{_HAN}{_UNSPACED}]{{1,20}}")
 _SENTENCE_END = re.compile(r"[.!?…।。！？｡][\"'”’»)\]*_`]*$")  # noqa: RUF001 (full-width marks)
 _FULL_WIDTH_STOP = "。！？｡"  # noqa: RUF001 (they end a sentence without a space after them)
@@ -100,33 +101,34 @@ def split_text(
     """
     quality = _code_quality if code else _prose_quality
     position, line_start, line = 0, 0, 1
-    number = 0
+    number = repeated = 0  # words at the head that the passage before had
     while spans := list(islice(_words(text, position), settings.words + 1)):
         number += 1
         qualities = [quality(text, a, b) for a, b in pairwise(spans)]
-        size = _size(qualities, settings.words)
+        size = _size(qualities, settings.words, repeated)
         start = _indented(text, spans[0][0]) if code else spans[0][0]
         line += text.count("\n", line_start, start)
         line_start = start
         yield Passage(number, text[start : spans[size - 1][1]], start, spans[size - 1][1], line)
         if size == len(spans):
             return
-        position = spans[_next(qualities, size, settings)][0]
+        following = _next(qualities, size, settings)
+        position, repeated = spans[following][0], size - following
 
 
 def _words(text: str, position: int) -> Iterator[_Span]:
     return (match.span() for match in _WORD.finditer(text, position))
 
 
-def _size(qualities: list[int], words: int) -> int:
-    """How many words the passage takes; `qualities[i]` rates a cut after word i."""
+def _size(qualities: list[int], words: int, repeated: int) -> int:
+    """How many words the passage takes, some new; `qualities[i]` rates a cut after word i."""
     if _GAP in qualities:
         return qualities.index(_GAP) + 1
     if len(qualities) < words:  # these are all the words that are left
         return len(qualities) + 1
-    size = _best(qualities, words - words // 3, words)
+    size = _best(qualities, max(repeated + 1, words - words // 3), words)
     if qualities[size - 1] <= _SPACE:  # nothing better than a space: look further back
-        size = _best(qualities, words - words * 2 // 3, words)
+        size = _best(qualities, max(repeated + 1, words - words * 2 // 3), words)
     return size
 
 

@@ -7,6 +7,7 @@ pipe) there is one plain line every ten seconds. Standard output is never touche
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _SHOW_AFTER = 2.0  # seconds
 _DRAW_EVERY = 0.1  # seconds, on a terminal
 _LINE_EVERY = 10.0  # seconds, elsewhere
+_WIDTH_WITHOUT_BAR = 68  # of "Training (6 rounds)  999999/999999 tokens, 99,999/s, 0:00:00 left"
 
 
 class Meter:
@@ -44,7 +46,7 @@ class Meter:
         self._done += count
         if self._screen is None or (now := time.monotonic()) < self._next:
             return
-        if sys.stderr.isatty():
+        if _redraws():
             self._draw(self._screen)
             self._next = now + _DRAW_EVERY
         else:
@@ -52,17 +54,32 @@ class Meter:
             sys.stderr.flush()
             self._next = now + _LINE_EVERY
 
+    def skip(self, count: int) -> None:
+        """Note that `count` units need not be done: neither progress nor rate know them."""
+        if self._total is not None:
+            self._total = max(self._done, self._total - count)
+
     @contextmanager
     def part(self, description: str, total: int | None, unit: str) -> Iterator[Meter]:
         """Show a piece of the work, in other units, in a line of its own while it lasts."""
         part = Meter(description, total, unit, self._screen)
         yield part
+        part.complete()
         part.finish()
+
+    def complete(self) -> None:
+        """Note that all is done; the total may have been an estimate."""
+        self._total = self._done
 
     def finish(self) -> None:
         """Draw the last state, if anything was drawn."""
         if self._screen is not None and self._task is not None:
             self._draw(self._screen)
+
+    @property
+    def _of(self) -> int | None:
+        """The total; it may have been an estimate, and too low."""
+        return None if self._total is None else max(self._total, self._done)
 
     def _draw(self, screen: _Screen) -> None:
         if self._task is None:
@@ -70,16 +87,23 @@ class Meter:
                 self._description, total=self._total, unit=self._unit, rate="?"
             )
         rate = self._done / max(time.monotonic() - self._start, 1e-9)
-        screen.progress.update(self._task, completed=self._done, rate=f"{rate:,.0f}")
+        screen.progress.update(
+            self._task, completed=self._done, total=self._of, rate=f"{rate:,.0f}"
+        )
         screen.progress.refresh()
 
     def _line(self, seconds: float) -> str:
         rate = self._done / max(seconds, 1e-9)
-        of_total = "" if self._total is None else f" of {self._total:,}"
+        of_total = "" if self._of is None else f" of {self._of:,}"
         line = f"{self._description}: {self._done:,}{of_total} {self._unit}, {rate:,.0f}/s"
         if self._total is not None and self._done:
             line += f", {max(0, self._total - self._done) / rate:,.0f} s left"
         return line + "\n"
+
+
+def _redraws() -> bool:
+    """Whether standard error is a terminal that can draw over what it has drawn."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
 
 
 SILENT = Meter("", None, "", None)
@@ -111,6 +135,7 @@ def progress_bar(
     meter = Meter(description, total, unit, screen)
     try:
         yield meter
+        meter.complete()
     finally:
         meter.finish()
         screen.close()
@@ -138,18 +163,24 @@ def _start_live() -> Progress:
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
         TextColumn,
         TimeRemainingColumn,
     )
 
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
+    console = Console(stderr=True)
+    columns: list[ProgressColumn] = [
         MofNCompleteColumn(),
-        TextColumn("{task.fields[unit]}, {task.fields[rate]}/s,"),
         TimeRemainingColumn(),
         TextColumn("left"),
-        console=Console(stderr=True),
+    ]
+    if console.width >= _WIDTH_WITHOUT_BAR:
+        columns.insert(1, TextColumn("{task.fields[unit]}, {task.fields[rate]}/s,"))
+        bar = BarColumn(min(40, console.width - _WIDTH_WITHOUT_BAR + 1))
+        columns = [TextColumn("{task.description}"), bar, *columns]
+    progress = Progress(
+        *columns,
+        console=console,
         auto_refresh=False,
         redirect_stdout=False,
         redirect_stderr=False,

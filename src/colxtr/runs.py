@@ -30,6 +30,21 @@ class Scored(Protocol):
 Runs = Mapping[str, Iterable[Scored]] | Iterable[tuple[str, Iterable[Scored]]]
 
 
+def check_target(path: str | Path) -> None:
+    """See that a run can be written here, before a long search.
+
+    Raises:
+        InputError: It cannot.
+    """
+    given, path = path, Path(path).resolve()
+    if path.is_dir():
+        raise InputError(f"{given} is a folder; name a file")
+    if not path.parent.is_dir():
+        raise InputError(f"{given} cannot be written: there is no folder {path.parent}; make it")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise InputError(f"{given} cannot be written: no permission; choose another place")
+
+
 def write_run(path: str | Path, runs: Runs, *, tag: str = "colxtr") -> int:
     """Write a run; the file appears whole or not at all (a pipe gets line after line).
 
@@ -55,6 +70,8 @@ def write_run(path: str | Path, runs: Runs, *, tag: str = "colxtr") -> int:
         with partial.open("w", encoding="utf-8", newline="\n") as file:
             count = print_run(file, runs, tag=tag)
         partial.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None  # not the partial's name
     finally:
         partial.unlink(missing_ok=True)
     return count

@@ -8,7 +8,9 @@ it.
 from __future__ import annotations
 
 import io
+import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -63,7 +65,10 @@ def main() -> None:
 
 
 def _print_any_text() -> None:
-    """Print UTF-8 into files and pipes, and on a terminal whatever it can show."""
+    """Print UTF-8 into files and pipes, on a terminal what it can show, closed streams nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         encoding = None if sys.stdout.isatty() else "utf-8"
         sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")

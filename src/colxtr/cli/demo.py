@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from colxtr.cli.guard import end
+
 if TYPE_CHECKING:
     from colxtr.encoder import Encoder
     from colxtr.index import Index
@@ -28,9 +30,10 @@ def demo(
         int | None, typer.Option(min=1, help="Index so many passages only.")
     ] = None,
 ) -> None:
-    """Index the documentation of this Python's standard library, and ask it questions.
+    """Index Python's own documentation, and ask it questions.
 
-    Takes about a minute on two cores; nothing is downloaded.
+    That is what this Python's standard library says about itself. Takes about a minute on two
+    cores; nothing is downloaded.
 
     \b
     Examples:
@@ -38,6 +41,13 @@ def demo(
         colxtr demo --index python.index
         colxtr search python.index "wait for several threads to finish"
     """  # noqa: D301
+    from colxtr.storage.manifest import newest_generation  # noqa: PLC0415
+
+    if path and newest_generation(path) is not None:
+        ask = f'{_program()} search {path} "your question"'
+        end(
+            f"error: {path}: an index is already here; ask it ({ask}), or name another path", code=1
+        )
     folder = None if path else Path(tempfile.mkdtemp(prefix="colxtr-demo-"))
     target = path or (folder or Path()) / "python.index"
     try:
@@ -46,9 +56,19 @@ def demo(
         if folder and not keep:
             shutil.rmtree(folder, ignore_errors=True)
     if path or keep:
-        sys.stdout.write(f'\nask your own: colxtr search {target} "your question"\n')
+        sys.stdout.write(f'\nask your own: {_program()} search {target} "your question"\n')
     else:
-        sys.stdout.write("\nkeep the index to ask your own: colxtr demo --index python.index\n")
+        keeping = f"{_program()} demo --index python.index"
+        sys.stdout.write(f"\nkeep the index to ask your own: {keeping}\n")
+
+
+def _program() -> str:
+    """What to type for this very program: its name, or its path if the shell would not find it."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{sys.executable} -m colxtr"
+    found = shutil.which(called.name)
+    return called.name if found and Path(found).samefile(called) else str(called)
 
 
 def _run(target: Path, passages: int | None) -> None:

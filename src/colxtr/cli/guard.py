@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ import typer
 
 from colxtr.errors import ColxtrError
 
+_INTERRUPTED = 130
 _settings = {"tracebacks": False}
 
 
@@ -34,7 +36,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt:
             if _settings["tracebacks"]:
                 raise
-            end("interrupted", code=130)
+            end("interrupted", code=_INTERRUPTED)
         except (ColxtrError, OSError, MemoryError) as error:
             if _settings["tracebacks"]:
                 raise
@@ -59,6 +61,8 @@ def _forget_output() -> None:
 def end(message: str, code: int) -> None:
     """Print a message to standard error and end the command with an exit code."""
     sys.stderr.write(f"{message}\n")
+    if code == _INTERRUPTED:  # a second Ctrl-C would only disturb the clearing up
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise typer.Exit(code)
 
 

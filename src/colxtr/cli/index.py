@@ -6,13 +6,15 @@ import json
 import sys
 import time
 from collections.abc import Iterable
-from itertools import islice
+from contextlib import suppress
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from colxtr.cli.guard import add_hint, end
+from colxtr.errors import IndexNotFoundError
 
 if TYPE_CHECKING:
     from colxtr.corpora import ReadReport
@@ -55,8 +57,9 @@ def index(  # noqa: PLR0917 (typer passes by name)
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many documents.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Index documents: text, Markdown, HTML, source code, JSON lines, CSV, TSV, Parquet.
+    """Index documents from files, folders and standard input.
 
+    Text, Markdown, HTML, source code, JSON lines, CSV, TSV, Parquet; by the ends of their names.
     Records (JSON lines, tables) are one document each; other files are cut into passages with
     the ids path#1, path#2, ... Everything may be gzipped. Interrupt with Ctrl-C and go on later
     with --resume.
@@ -78,51 +81,53 @@ def index(  # noqa: PLR0917 (typer passes by name)
     passages = PassageSettings(passage_words, passage_overlap)
     total = count_documents(docs, passages=passages)  # also: do the files exist?
     report = ReadReport()
+    if limit is not None:
+        total = limit if total is None else min(total, limit)
     documents = islice(read_documents(docs, passages=passages, report=report), limit)
-    if STDIN in docs and sys.stdin.isatty():
+    if STDIN in docs and sys.stdin and sys.stdin.isatty():
         sys.stderr.write("reading documents from the terminal; end with Ctrl-D on a line\n")
     start = time.perf_counter()
+    first = list(islice(documents, 1))  # an error here is better than one after opening the index
     with _open(
         path, model=model, resume=resume, n_bits=n_bits, windows=windows, overwrite=overwrite
     ) as target:
-        total = limit if total is None or limit is None else min(total, limit)
-        added = _add(target, documents, total, resume, path)
+        added = _add(target, chain(first, documents), total, resume, overwrite)
         _print_result(target, added, time.perf_counter() - start, report, as_json)
 
 
 def _open(
     path: Path, *, model: str | None, resume: bool, n_bits: int, windows: bool, overwrite: bool
 ) -> Index:
-    from colxtr.encoder import Encoder  # noqa: PLC0415
     from colxtr.index import Index  # noqa: PLC0415
 
-    encoder = Encoder.load(model) if model or not (resume and path.exists()) else None
-    if resume and path.exists():
-        return Index.open(path, read_only=False, encoder=encoder)
-    return Index.create(path, encoder=encoder, n_bits=n_bits, windows=windows, overwrite=overwrite)
+    if resume:
+        with suppress(IndexNotFoundError):  # the first attempt may have ended before there was one
+            return Index.open(path, read_only=False, encoder=model)
+    return Index.create(path, encoder=model, n_bits=n_bits, windows=windows, overwrite=overwrite)
 
 
 def _add(
-    target: Index, documents: Iterable[Document], total: int | None, resume: bool, path: Path
+    target: Index, documents: Iterable[Document], total: int | None, resume: bool, overwrite: bool
 ) -> int:
     before = len(target)
     try:
         return target.add(documents, total=total, progress=True, skip_existing=resume)
     except KeyboardInterrupt:
-        end(f"interrupted; {_go_on(target, before, path)}", code=130)
+        again = "" if len(target) > before else " yet; the same command begins again"
+        end(f"interrupted; {_go_on(target, before, overwrite)}{again}", code=130)
         raise
     except Exception as error:
-        add_hint(error, _go_on(target, before, path))
+        add_hint(error, _go_on(target, before, overwrite))
         raise
 
 
-def _go_on(target: Index, before: int, path: Path) -> str:
+def _go_on(target: Index, before: int, overwrite: bool) -> str:
     done = len(target) - before
+    if not done:
+        return "nothing was added" + (", nothing replaced" if overwrite else "")
+    how = "--resume instead of --overwrite" if overwrite else "--resume"
     were = "document was" if done == 1 else "documents were"
-    return (
-        f"{done:,} {were} added to {path} and stored; "
-        "go on with the same command and --resume (instead of --overwrite)"
-    )
+    return f"{done:,} {were} added and stored; go on with the same command and {how}"
 
 
 def _print_result(
@@ -141,10 +146,14 @@ def _print_result(
     from colxtr.cli.render import megabytes  # noqa: PLC0415
 
     rate = added / max(seconds, 1e-9)
-    sys.stdout.write(f"added {added:,} documents in {seconds:,.1f} s ({rate:,.0f}/s)\n")
+    noun = "document" if added == 1 else "documents"
+    sys.stdout.write(f"added {added:,} {noun} in {seconds:,.1f} s ({rate:,.0f}/s)\n")
+    if report.documents > added:  # only --resume passes over any
+        sys.stdout.write(f"already there: {report.documents - added:,}\n")
     if report.skipped:
         sys.stdout.write(f"skipped: {report.skipped_text()}\n")
     sys.stdout.write(
         f"{info.path}: {info.n_documents:,} documents, {info.n_tokens:,} tokens, "
-        f"{megabytes(info.bytes_total)} ({info.bytes_per_token:.1f} bytes per token)\n"
+        f"{megabytes(info.bytes_total)} ({info.bytes_per_token:.1f} bytes per token, "
+        f"and {megabytes(info.bytes['texts'])} of texts)\n"
     )

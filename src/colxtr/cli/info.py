@@ -14,7 +14,7 @@ def info(
     path: Annotated[Path, typer.Argument(help="The folder of the index.", metavar="INDEX")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what an index holds, and how many bytes each part of it takes.
+    """Show what an index holds, and how large its parts are.
 
     \b
     Examples:

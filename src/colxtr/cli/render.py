@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from colxtr.passages import UNSPACED
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 SNIPPET_LENGTH = 280  # characters
 _HIGHLIGHT = "bold yellow"
+_LONGEST_WORD = 40  # characters
 _WORD = re.compile(r"\w+")
 _UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")  # also what would steer the terminal
 _COMMON = frozenset(
@@ -49,9 +52,10 @@ def info_lines(info: Any) -> Iterator[str]:
             yield f"{name:<24}{value:>16,}  {megabytes(value)}"
         elif isinstance(value, int) and not isinstance(value, bool):
             yield f"{name:<24}{value:>16,}"
+        elif isinstance(value, float):
+            yield f"{name:<24}{value:>16.2f}"
         else:
-            shown = f"{value:.2f}" if isinstance(value, float) else str(value)
-            yield f"{name:<24}{shown:>16}"
+            yield f"{name:<24}{clean(str(value))}"
 
 
 def print_hits(
@@ -73,18 +77,19 @@ def print_hits(
     from rich.text import Text  # noqa: PLC0415
 
     console = Console(highlight=False, markup=False, emoji=False)
+    more = "…" if console.encoding.startswith("utf") else "..."
     for rank, (hit, explanation) in enumerate(zip(hits, explanations, strict=True), start=1):
         head = Text.assemble(
             (f"{rank:>3} ", "dim"), (f"{hit.score:.4f} ", "dim"), (clean(hit.id), "bold")
         )
         _print(console, head, indent=0)
         title_spans = word_spans(hit.title, explanation.matches, "title")
-        if clean(hit.title) not in ("", clean(hit.id)):
+        if clean(hit.title) not in ("", clean(hit.id), clean(hit.id).rpartition("#")[0]):
             _print(console, _styled(hit.title, title_spans))
         spans = word_spans(hit.text, explanation.matches, "text")
         start, end = snippet(hit.text, spans, snippet_length)
         if start < end:
-            dots = ("… " * (start > 0), " …" * (end < len(hit.text.rstrip())))
+            dots = (f"{more} " * (start > 0), f" {more}" * (end < len(hit.text.rstrip())))
             _print(console, _styled(hit.text, spans, (start, end), dots))
         if table:
             for line in match_lines(explanation):
@@ -92,8 +97,9 @@ def print_hits(
 
 
 def match_lines(explanation: Explanation) -> Iterator[str]:
-    """The best match of each query token, one to a line."""
-    width = max((len(match.query_token) for match in explanation.matches), default=0)
+    """The best match of each query token, one to a line, below the names of the columns."""
+    width = max(map(len, ["query", *(match.query_token for match in explanation.matches)]))
+    yield f"{'query':<{width}}   sim. document"
     for match in explanation.matches:
         note = "" if match.retrieved else "  (not retrieved)"
         if match.imputed is not None:
@@ -132,11 +138,16 @@ def _means_something(word: str) -> bool:
 
 def _grown(text: str, start: int, end: int) -> Span:
     """The span, grown to the ends of its word (a token may be a piece of it)."""
-    while start > 0 and text[start - 1].isalnum() and text[start : start + 1].isalnum():
+    while start > 0 and _joined(text[start - 1 : start + 1]):
         start -= 1
-    while 0 < end < len(text) and text[end].isalnum() and text[end - 1].isalnum():
+    while 0 < end < len(text) and _joined(text[end - 1 : end + 1]):
         end += 1
     return start, end
+
+
+def _joined(pair: str) -> bool:
+    """Whether two neighbours belong to one word; without spaces, nobody but the model knows."""
+    return len(pair) == 2 and pair.isalnum() and not UNSPACED.search(pair)
 
 
 def snippet(text: str, spans: Sequence[Span], length: int) -> Span:
@@ -155,13 +166,16 @@ def snippet(text: str, spans: Sequence[Span], length: int) -> Span:
         start = 0
     while 0 < start < best[0][0] and not text[start - 1].isspace():
         start += 1
+    while start < best[0][0] and text[start].isspace():
+        start += 1
     return start, _word_end(text, min(start + length, text_end), text_end, best[-1][1])
 
 
 def _word_end(text: str, end: int, text_end: int, least: int = 1) -> int:
-    while least < end < text_end and not text[end].isspace():
-        end -= 1
-    return max(end, min(least, text_end))
+    for at_space in range(end, max(least, end - _LONGEST_WORD), -1):
+        if at_space == text_end or text[at_space].isspace():
+            return at_space
+    return max(end, min(least, text_end))  # no word ends near: a script without spaces, or data
 
 
 def _styled(
@@ -187,6 +201,6 @@ def _print(console: Console, text: Text, indent: int = 4) -> None:
     from rich.padding import Padding  # noqa: PLC0415
 
     if console.is_terminal:
-        console.print(Padding(text, (0, 0, 0, indent)))
+        console.print(Padding(text, (0, 0, 0, indent), expand=False))
     else:
         sys.stdout.write(" " * indent + text.plain.rstrip() + "\n")

@@ -31,7 +31,7 @@ class Method(StrEnum):
 
 def search(  # noqa: PLR0917 (typer passes by name)
     path: Annotated[Path, typer.Argument(help="The folder of the index.", metavar="INDEX")],
-    query: Annotated[str | None, typer.Argument(help="The question.")] = None,
+    query: Annotated[str | None, typer.Argument(help="The question.", metavar="QUERY")] = None,
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many documents.")] = 10,
     method: Annotated[Method, typer.Option(help="How to search.")] = Method.COLXTR,
     n_probe: Annotated[
@@ -59,6 +59,10 @@ def search(  # noqa: PLR0917 (typer passes by name)
     """Search an index with a question, or with a file of questions.
 
     Scores are means over the tokens of the question; at most 1 with most models.
+    --json prints one object: query, method, n_probe, k_prime, rerank, k, seconds, hits. A hit has
+    rank, id, score, title, text, metadata and, with --explain, matches: query_token, similarity,
+    retrieved, imputed, document_token_index, document_token, field, start, end. With -f there is
+    an object to a line: query_id, query, hits.
 
     \b
     Examples:
@@ -72,6 +76,10 @@ def search(  # noqa: PLR0917 (typer passes by name)
         end('error: give one question, or a file of them with "-f queries.tsv"', code=2)
     if run is not None and file is None:
         end('error: --run needs a file of questions: "-f queries.tsv"', code=2)
+    if explain and file is not None:
+        end("error: --explain is for one question, not for a file of them", code=2)
+    if query is not None and not query.strip():
+        end("error: the question is empty; give at least one word", code=2)
     options: dict[str, Any] = {
         "method": str(method),
         "n_probe": n_probe,
@@ -102,7 +110,7 @@ def _search_one(  # noqa: PLR0917 (as the command's)
 
     print_hits(hits, _explanations(index, query, hits, options), table=explain)
     if not hits:
-        sys.stderr.write("nothing found\n")
+        sys.stderr.write("nothing found\n" if len(index) else "nothing found: the index is empty\n")
 
 
 def _explanations(
@@ -115,8 +123,10 @@ def _search_file(  # noqa: PLR0917 (as the command's)
     index: Index, file: str, run: Path | None, k: int, options: dict[str, Any], as_json: bool
 ) -> None:
     from colxtr.corpora import read_queries  # noqa: PLC0415
-    from colxtr.runs import print_run, write_run  # noqa: PLC0415
+    from colxtr.runs import check_target, print_run, write_run  # noqa: PLC0415
 
+    if run is not None:
+        check_target(run)
     queries = read_queries(file)
     start = time.perf_counter()
     texts = [text for _, text in queries]

@@ -52,11 +52,12 @@ def read_documents(
     | .parquet | columns as the fields of JSON lines (needs `colxtr[parquet]`) |
     | .html | the text of the page in passages; the title is its `<title>` |
     | any other text file | passages of it; the title of source code is its path |
-    | a folder | all of it in sorted order, ids relative to it; a BEIR folder gives its corpus |
+    | a folder | all of it in sorted order; a BEIR folder gives its corpus |
     | "-" | JSON lines if the first character is "{", else every line is a document |
 
     Everything may be gzipped. Passages are called `path#1`, `path#2`, ...; records without an
-    id `path#line`, and those of standard input `stdin#line`.
+    id `path#line`, and those of standard input `stdin#line`. The path of a file in a
+    folder begins with the folder's own name, so that `docs/ src/` may hold equal names.
 
     Args:
         sources: One or more names.
@@ -142,7 +143,7 @@ def _checked(found: Found, source: Source, ids: IdSet, report: ReadReport) -> Do
     if not ids.add(document.id):
         raise CorpusError(
             f"{where}: the id {document.id!r} comes a second time; ids must be unique in an "
-            "index (the same file named twice? folders with equal names inside?)"
+            "index (the same file named twice? folders with equal names?)"
         )
     report.documents += 1
     return document

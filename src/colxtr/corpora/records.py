@@ -42,6 +42,10 @@ def record_to_document(record: Mapping[str, Any], where: str, default_id: str) -
         for candidates in (ID_NAMES, TEXT_NAMES, TITLE_NAMES, METADATA_NAMES)
     ]
     identifier, text, title, metadata = (record[name] if name else None for name in names)
+    if text is None and names[1]:
+        raise CorpusError(
+            f'{where}: "{names[1]}" is null; a document needs a text, if an empty one'
+        )
     if text is None:
         raise CorpusError(
             f"{where}: no text; its fields are {', '.join(map(str, record)) or 'none'}, and the "

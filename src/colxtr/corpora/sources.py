@@ -25,8 +25,8 @@ class Source:
     Attributes:
         path: The file; None for standard input.
         name: What messages call it.
-        id: What the ids of its documents begin with: the path as it was given, or relative to
-            the folder that was given, with forward slashes.
+        id: What the ids of its documents begin with: the path as it was given, or the path from
+            the name of the folder that was given, with forward slashes.
         named: Whether the caller named this very file, rather than a folder that holds it.
     """
 
@@ -101,7 +101,7 @@ def _walk(root: Path, report: ReadReport) -> Iterator[Source]:
         if path == root or path.is_dir():
             folders_and_files += reversed(_entries(path, report))
         else:
-            yield Source(path, str(path), _as_id(path.relative_to(root)), named=False)
+            yield Source(path, str(path), _as_id(path.relative_to(root.parent)), named=False)
 
 
 def _entries(folder: Path, report: ReadReport) -> list[Path]:

@@ -6,6 +6,7 @@ import errno
 import json
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -59,12 +60,13 @@ class DocumentStore:
         try:
             self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
         except sqlite3.OperationalError as error:
-            raise CorruptIndexError(f"{path}: cannot be opened: {error}") from None
+            raise StorageError(f"{path}: cannot be read: {error}; check its permissions") from None
+        self._close = weakref.finalize(self, self._connection.close)  # or sqlite3 warns
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
-            self._connection.close()
+            self._close()
 
     def ordinal(self, identifier: str) -> int | None:
         """The ordinal of an id within the segment; None if it is not here."""

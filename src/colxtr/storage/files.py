@@ -35,7 +35,7 @@ def found_missing(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise CorruptIndexError(f"{path}: missing; restore it or build the index anew") from None
+        raise CorruptIndexError(f"{path}: missing") from None
 
 
 def sync_file(path: Path) -> None:
@@ -98,7 +98,7 @@ def check_blocks(path: Path, expected: list[str]) -> None:
         if ours != theirs:
             raise CorruptIndexError(
                 f"{path}: damaged between bytes {i * BLOCK_BYTES:,} and {(i + 1) * BLOCK_BYTES:,} "
-                f"(checksum {ours}, expected {theirs}); restore the file or build the index anew"
+                f"(checksum {ours}, expected {theirs})"
             )
 
 
@@ -107,10 +107,7 @@ def check_length(path: Path, expected: int) -> None:
     with found_missing(path):
         found = path.stat().st_size
     if found != expected:
-        raise CorruptIndexError(
-            f"{path}: has {found:,} bytes, expected {expected:,}; "
-            "restore it or build the index anew"
-        )
+        raise CorruptIndexError(f"{path}: has {found:,} bytes, expected {expected:,}")
 
 
 def map_file(path: Path) -> mmap.mmap | bytes:

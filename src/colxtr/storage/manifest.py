@@ -101,6 +101,11 @@ class Manifest:
         """The manifest's own file."""
         return f"manifest-{self.generation}.json"
 
+    def as_bytes(self) -> bytes:
+        """The content of that file: a line of JSON, and a line with its checksum."""
+        line = json.dumps({"format": FORMAT, "version": VERSION, **asdict(self)}).encode()
+        return line + b"\n" + f"{zlib.crc32(line):08x}\n".encode()
+
     def n_documents(self) -> int:
         """Documents that are not deleted."""
         return sum(segment.n_documents - segment.n_deleted for segment in self.segments)
@@ -115,13 +120,9 @@ def commit(folder: Path, manifest: Manifest, new_files: Iterable[Path]) -> Manif
     generation = 1 + (newest_generation(folder) or 0)
     files = manifest.files | {path.name: FileEntry.of(path) for path in new_files}
     manifest = replace(manifest, files=files, generation=generation)
-    content = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
-    line = json.dumps(content).encode()
     with named_errors(folder):
         sync_folder(folder)  # the files' names, before a manifest counts on them
-    write_atomically(
-        folder / manifest.file_name(), line + b"\n" + f"{zlib.crc32(line):08x}\n".encode()
-    )
+    write_atomically(folder / manifest.file_name(), manifest.as_bytes())
     remove_unnamed(folder, manifest)
     return manifest
 
@@ -175,6 +176,7 @@ def successor(folder: Path, settings: Settings, encoder: EncoderEntry | None) ->
         settings,
         encoder,
         written_by=f"colxtr {version('colxtr')}",
+        generation=newest_generation(folder) or 0,  # in force until this one is committed
         next_number=max(numbers, default=0) + 1,
     )
 
