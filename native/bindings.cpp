@@ -43,7 +43,8 @@ void require_size(const A& array, std::size_t axis, std::size_t size, const char
 // A segment goes with any codec of the same shape; kernels rely on no more.
 void require_fits(const Segment& segment, const Codec& codec) {
     require(segment.code_bytes == codec.code_bytes() &&
-                (segment.lengths == nullptr) == codec.is_half() &&
+                (segment.gains != nullptr) == !codec.is_half() &&
+                (segment.lengths != nullptr) == codec.has_lengths() &&
                 (segment.n_lists == 0 ||
                  segment.list_centroids[segment.n_lists - 1] < codec.n_centroids()),
             "the segment was coded by another codec");
@@ -71,17 +72,15 @@ struct Result {
     T* values;
 };
 
-template <typename T>
-const T* data_or_null(const std::optional<Vector<T>>& array, std::size_t size, const char* name) {
+const float* table(const std::optional<Vector<float>>& array, const char* name) {
     require(array.has_value(), std::string(name) + " is missing");
-    require_size(*array, 0, size, name);
+    require_size(*array, 0, Codec::CODEWORDS, name);
     return array->data();
 }
 
 void make_codec(Codec* self, unsigned n_bits, Matrix<std::int8_t> centroids,
-                Vector<float> centroid_scales, std::optional<Vector<float>> dimension_scales,
-                std::optional<Vector<float>> bucket_values,
-                std::optional<Vector<float>> bucket_cutoffs, std::optional<Vector<float>> lengths) {
+                Vector<float> centroid_scales, std::optional<Matrix<float>> codebook,
+                std::optional<Vector<float>> gains, std::optional<Vector<float>> lengths) {
     require(n_bits == 1 || n_bits == 2 || n_bits == 4 || n_bits == 8 || n_bits == HALF,
             "n_bits is " + std::to_string(n_bits) + "; 1, 2, 4, 8 or 16 are possible");
     Codec::Parameters p;
@@ -95,11 +94,12 @@ void make_codec(Codec* self, unsigned n_bits, Matrix<std::int8_t> centroids,
     p.centroids = centroids.data();
     p.centroid_scales = centroid_scales.data();
     if (n_bits != HALF) {
-        const std::size_t n_buckets = std::size_t{1} << n_bits;
-        p.dimension_scales = data_or_null(dimension_scales, p.dim, "dimension_scales");
-        p.bucket_values = data_or_null(bucket_values, n_buckets, "bucket_values");
-        p.bucket_cutoffs = data_or_null(bucket_cutoffs, n_buckets - 1, "bucket_cutoffs");
-        p.lengths = data_or_null(lengths, 256, "lengths");
+        require(codebook.has_value(), "codebook is missing");
+        require_size(*codebook, 0, Codec::CODEWORDS, "codebook");
+        require_size(*codebook, 1, 8 / n_bits, "codebook");
+        p.codebook = codebook->data();
+        p.gains = table(gains, "gains");
+        if (lengths) p.lengths = table(lengths, "lengths");
     }
     new (self) Codec(p);
 }
@@ -111,12 +111,14 @@ nb::tuple encode(const Codec& codec, Matrix<float> embeddings, Vector<std::uint3
     require_size(centroids, 0, n, "centroids");
     for (std::size_t i = 0; i < n; ++i)
         require(centroids(i) < codec.n_centroids(), "a centroid is not below n_centroids");
-    Result<std::uint8_t> codes({n, codec.code_bytes()}), lengths({n});
+    Result<std::uint8_t> codes({n, codec.code_bytes()}), gains({n}), lengths({n});
     {
         nb::gil_scoped_release release;
-        codec.encode(embeddings.data(), centroids.data(), n, codes.values, lengths.values);
+        codec.encode(embeddings.data(), centroids.data(), n, codes.values, gains.values,
+                     lengths.values);
     }
-    return nb::make_tuple(codes.take(), lengths.take());
+    if (!codec.has_lengths()) return nb::make_tuple(codes.take(), gains.take(), nb::none());
+    return nb::make_tuple(codes.take(), gains.take(), lengths.take());
 }
 
 // sums[group of row] += row
@@ -184,7 +186,8 @@ void make_segment(MappedSegment* self, const Codec& codec, std::uint64_t first_o
                   Vector<std::uint32_t> list_centroids, Vector<std::uint64_t> list_offsets,
                   Vector<std::uint64_t> document_offsets, Vector<std::uint8_t> ordinals,
                   unsigned ordinal_bits, Vector<std::uint8_t> positions, unsigned position_bits,
-                  Matrix<std::uint8_t> codes, std::optional<Vector<std::uint8_t>> lengths) {
+                  Matrix<std::uint8_t> codes, std::optional<Vector<std::uint8_t>> gains,
+                  std::optional<Vector<std::uint8_t>> lengths) {
     Segment s;
     s.first_ordinal = first_ordinal;
     s.n_tokens = codes.shape(0);
@@ -201,6 +204,10 @@ void make_segment(MappedSegment* self, const Codec& codec, std::uint64_t first_o
     s.codes = codes.data();
     require(!codec.is_half() || reinterpret_cast<std::uintptr_t>(s.codes) % 2 == 0,
             "codes in half precision are not aligned");
+    if (gains) {
+        require_size(*gains, 0, s.n_tokens, "gains");
+        s.gains = gains->data();
+    }
     if (lengths) {
         require_size(*lengths, 0, s.n_tokens, "lengths");
         s.lengths = lengths->data();
@@ -209,6 +216,7 @@ void make_segment(MappedSegment* self, const Codec& codec, std::uint64_t first_o
     std::vector<nb::object> arrays{nb::cast(list_centroids),   nb::cast(list_offsets),
                                    nb::cast(document_offsets), nb::cast(ordinals),
                                    nb::cast(positions),        nb::cast(codes)};
+    if (gains) arrays.push_back(nb::cast(*gains));
     if (lengths) arrays.push_back(nb::cast(*lengths));
     new (self) MappedSegment{s, std::move(arrays)};
 }
@@ -231,7 +239,7 @@ nb::tuple decode_document(const MappedSegment& self, const Codec& codec, std::ui
     for (std::size_t i = 0; i < count; ++i) {
         const std::size_t position = s.position(begin + i);
         centroids.values[i] = s.list_centroids[s.list_of(position)];
-        codec.decode(centroids.values[i], s.code(position), s.length(position),
+        codec.decode(centroids.values[i], s.code(position), s.gain(position), s.length(position),
                      embeddings.values + i * codec.dim());
     }
     return nb::make_tuple(embeddings.take(), centroids.take());
@@ -327,14 +335,13 @@ NB_MODULE(_native, m) {
 
     nb::class_<Codec>(m, "Codec")
         .def("__init__", &make_codec, "n_bits"_a, "centroids"_a, "centroid_scales"_a,
-             "dimension_scales"_a = nb::none(), "bucket_values"_a = nb::none(),
-             "bucket_cutoffs"_a = nb::none(), "lengths"_a = nb::none())
+             "codebook"_a = nb::none(), "gains"_a = nb::none(), "lengths"_a = nb::none())
         .def("encode", &encode, "embeddings"_a, "centroids"_a);
 
     nb::class_<MappedSegment>(m, "Segment")
         .def("__init__", &make_segment, "codec"_a, "first_ordinal"_a, "list_centroids"_a,
              "list_offsets"_a, "document_offsets"_a, "ordinals"_a, "ordinal_bits"_a, "positions"_a,
-             "position_bits"_a, "codes"_a, "lengths"_a = nb::none())
+             "position_bits"_a, "codes"_a, "gains"_a = nb::none(), "lengths"_a = nb::none())
         .def("decode_document", &decode_document, "codec"_a, "ordinal"_a);
 
     nb::class_<Query>(m, "Query")

@@ -8,6 +8,24 @@
 
 namespace colxtr {
 
+namespace {
+
+Panels nearest_by_distance(const std::vector<float>& codebook, std::size_t width) {
+    std::vector<float> extended(Codec::CODEWORDS * (width + 1));
+    for (std::size_t i = 0; i < Codec::CODEWORDS; ++i) {
+        float square = 0;
+        for (std::size_t d = 0; d < width; ++d) {
+            const float value = codebook[i * width + d];
+            extended[i * (width + 1) + d] = value;
+            square += value * value;
+        }
+        extended[i * (width + 1) + width] = -square / 2;
+    }
+    return Panels(extended.data(), Codec::CODEWORDS, width + 1);
+}
+
+}  // namespace
+
 Codec::Codec(const Parameters& p)
     : dim_(p.dim),
       n_bits_(p.n_bits),
@@ -15,17 +33,11 @@ Codec::Codec(const Parameters& p)
       centroids_(p.centroids, p.centroids + p.n_centroids * p.dim),
       centroid_scales_(p.centroid_scales, p.centroid_scales + p.n_centroids) {
     if (is_half()) return;
-    const std::size_t n_buckets = std::size_t{1} << n_bits_;
-    dimension_scales_.assign(p.dimension_scales, p.dimension_scales + dim_);
-    bucket_values_.assign(p.bucket_values, p.bucket_values + n_buckets);
-    bucket_cutoffs_.assign(p.bucket_cutoffs, p.bucket_cutoffs + n_buckets - 1);
-    lengths_.assign(p.lengths, p.lengths + 256);
-    const std::size_t per_byte = 8 / n_bits_;
-    byte_values_.resize(256 * per_byte);
-    for (std::size_t byte = 0; byte < 256; ++byte)
-        for (std::size_t i = 0; i < per_byte; ++i)
-            byte_values_[byte * per_byte + i] =
-                bucket_values_[byte >> (i * n_bits_) & (n_buckets - 1)];
+    const std::size_t width = 8 / n_bits_;
+    codebook_.assign(p.codebook, p.codebook + CODEWORDS * width);
+    gains_.assign(p.gains, p.gains + CODEWORDS);
+    if (p.lengths) lengths_.assign(p.lengths, p.lengths + CODEWORDS);
+    codeword_panels_ = nearest_by_distance(codebook_, width);
 }
 
 void Codec::centroid(std::size_t which, float* into) const {
@@ -45,7 +57,7 @@ void look_up(const std::uint8_t* code, std::size_t n_bytes, const float* table, 
 }  // namespace
 
 void Codec::unpack(const std::uint8_t* code, float* into) const {
-    const float* table = byte_values_.data();
+    const float* table = codebook_.data();
     switch (n_bits_) {
         case 1:
             return look_up<8>(code, dim_ / 8, table, into);
@@ -60,51 +72,69 @@ void Codec::unpack(const std::uint8_t* code, float* into) const {
     }
 }
 
-void Codec::decode(std::size_t which, const std::uint8_t* code, std::uint8_t length_code,
-                   float* into) const {
+void Codec::decode(std::size_t which, const std::uint8_t* code, std::uint8_t gain_code,
+                   std::uint8_t length_code, float* into) const {
     unpack(code, into);
     if (is_half()) return;
     const std::int8_t* values = centroids_.data() + which * dim_;
-    const float scale = centroid_scales_[which], factor = lengths_[length_code];
+    const float scale = centroid_scales_[which], gain = gains_[gain_code];
+    const float length = has_lengths() ? lengths_[length_code] : 1;
     for (std::size_t d = 0; d < dim_; ++d)
-        into[d] = factor * (static_cast<float>(values[d]) * scale + dimension_scales_[d] * into[d]);
+        into[d] = length * (static_cast<float>(values[d]) * scale + gain * into[d]);
 }
 
-unsigned Codec::bucket(float value) const {
-    const auto& c = bucket_cutoffs_;
-    return static_cast<unsigned>(std::upper_bound(c.begin(), c.end(), value) - c.begin());
-}
+namespace {
 
-std::uint8_t Codec::nearest_length(float value) const {
-    const auto above = std::lower_bound(lengths_.begin(), lengths_.end(), value);
-    if (above == lengths_.begin()) return 0;
-    if (above == lengths_.end()) return 255;
+// The entry of an ascending table that is nearest to a value.
+std::uint8_t nearest_entry(const std::vector<float>& table, float value) {
+    const auto above = std::lower_bound(table.begin(), table.end(), value);
+    if (above == table.begin()) return 0;
+    if (above == table.end()) return 255;
     const bool lower = value - above[-1] <= above[0] - value;
-    return static_cast<std::uint8_t>(above - lengths_.begin() - (lower ? 1 : 0));
+    return static_cast<std::uint8_t>(above - table.begin() - (lower ? 1 : 0));
 }
+
+float norm(const float* values, std::size_t n) {
+    double square = 0;
+    for (std::size_t i = 0; i < n; ++i) square += static_cast<double>(values[i]) * values[i];
+    return static_cast<float>(std::sqrt(square));
+}
+
+// The factor with which `shape` comes nearest to `values`; 0 if it can only lead away.
+float least_squares(const float* values, const float* shape, std::size_t n) {
+    double product = 0, square = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+        product += static_cast<double>(values[i]) * shape[i];
+        square += static_cast<double>(shape[i]) * shape[i];
+    }
+    return square > 0 && product > 0 ? static_cast<float>(product / square) : 0;
+}
+
+}  // namespace
 
 void Codec::encode(const float* embeddings, const std::uint32_t* centroids, std::size_t count,
-                   std::uint8_t* codes, std::uint8_t* lengths) const {
-    std::vector<float> mean(dim_);
-    const unsigned per_byte = 8 / n_bits_;
+                   std::uint8_t* codes, std::uint8_t* gains, std::uint8_t* lengths) const {
+    const std::size_t width = 8 / n_bits_, n_groups = dim_ / width;
+    std::vector<float> residual(dim_), shape(dim_), groups(n_groups * (width + 1));
+    std::vector<std::uint32_t> nearest(n_groups);
     for (std::size_t row = 0; row < count; ++row) {
         const float* embedding = embeddings + row * dim_;
-        std::uint8_t* code = codes + row * code_bytes();
-        double square = 0, approximate_square = 0;
-        for (std::size_t d = 0; d < dim_; ++d)
-            square += static_cast<double>(embedding[d]) * embedding[d];
-        const float norm = static_cast<float>(std::sqrt(square));
-        centroid(centroids[row], mean.data());
-        std::memset(code, 0, code_bytes());
-        for (std::size_t d = 0; d < dim_; ++d) {
-            const float scale = dimension_scales_[d];
-            const unsigned b = bucket((embedding[d] / norm - mean[d]) / scale);
-            code[d / per_byte] |= static_cast<std::uint8_t>(b << (d % per_byte * n_bits_));
-            const float value = mean[d] + scale * bucket_values_[b];
-            approximate_square += static_cast<double>(value) * value;
+        std::uint8_t* code = codes + row * n_groups;
+        const float length = norm(embedding, dim_);
+        centroid(centroids[row], residual.data());
+        for (std::size_t d = 0; d < dim_; ++d) residual[d] = embedding[d] / length - residual[d];
+        const float spread = norm(residual.data(), dim_) / std::sqrt(static_cast<float>(dim_));
+        for (std::size_t g = 0; g < n_groups; ++g) {
+            float* group = groups.data() + g * (width + 1);
+            for (std::size_t d = 0; d < width; ++d)
+                group[d] = spread > 0 ? residual[g * width + d] / spread : 0;
+            group[width] = 1;
         }
-        lengths[row] = nearest_length(
-            norm / std::max(static_cast<float>(std::sqrt(approximate_square)), 1e-12f));
+        codeword_panels_.nearest(groups.data(), n_groups, nearest.data());
+        for (std::size_t g = 0; g < n_groups; ++g) code[g] = static_cast<std::uint8_t>(nearest[g]);
+        unpack(code, shape.data());
+        gains[row] = nearest_entry(gains_, least_squares(residual.data(), shape.data(), dim_));
+        if (has_lengths()) lengths[row] = nearest_entry(lengths_, length);
     }
 }
 

@@ -24,10 +24,6 @@ Query::Query(const Codec& codec, const float* embeddings, std::size_t n_tokens)
         for (std::size_t i = 0; i < count; ++i) codec.centroid(c + i, rows.data() + i * dim);
         panels_.multiply(rows.data(), count, centroid_products_.data() + c * stride_);
     }
-    if (codec.is_half()) return;
-    std::vector<float> scaled(embeddings, embeddings + n_tokens * dim);
-    for (std::size_t i = 0; i < scaled.size(); ++i) scaled[i] *= codec.dimension_scales()[i % dim];
-    panels_ = Panels(scaled.data(), n_tokens, dim);
 }
 
 void Query::probe(std::size_t n_probe, std::uint32_t* centroids) const {
@@ -65,10 +61,12 @@ void Query::score(const Segment& segment, std::size_t count, Scratch& scratch) c
     panels_.multiply(scratch.rows.data(), count, scratch.similarities.data());
     if (codec_.is_half()) return;
     for (std::size_t r = 0; r < count; ++r) {
+        const std::size_t position = scratch.positions[r];
         const float* base = centroid_products_.data() + scratch.centroids[r] * stride_;
-        const float length = codec_.length(segment.length(scratch.positions[r]));
+        const float length = codec_.has_lengths() ? codec_.length(segment.lengths[position]) : 1;
+        const float gain = length * codec_.gain(segment.gains[position]);
         float* row = scratch.similarities.data() + r * stride_;
-        for (std::size_t i = 0; i < stride_; ++i) row[i] = length * (base[i] + row[i]);
+        for (std::size_t i = 0; i < stride_; ++i) row[i] = length * base[i] + gain * row[i];
     }
 }
 

@@ -16,7 +16,8 @@ class Query {
  public:
     static constexpr std::size_t BLOCK = 64;  // tokens scored together
 
-    // embeddings: (n_tokens, dim). The codec must outlive the query.
+    // embeddings: (n_tokens, dim), rotated as the codec's centroids are. The codec must outlive
+    // the query.
     Query(const Codec& codec, const float* embeddings, std::size_t n_tokens);
 
     const Codec& codec() const { return codec_; }
@@ -48,7 +49,7 @@ class Query {
  private:
     const Codec& codec_;
     std::size_t n_tokens_, stride_;
-    Panels panels_;                    // the query, times the scales of the dimensions
+    Panels panels_;                    // the query tokens
     Buffer<float> centroid_products_;  // (n_centroids, stride)
 };
 

@@ -21,7 +21,8 @@ void check_offsets(const std::uint64_t* offsets, std::size_t count, std::size_t 
 
 void Segment::check(const Codec& codec) const {
     require(code_bytes == codec.code_bytes(), "codes have another width than the codec's");
-    require((lengths == nullptr) == codec.is_half(), "lengths do not fit the codec");
+    require((gains != nullptr) == !codec.is_half(), "gains do not fit the codec");
+    require((lengths != nullptr) == codec.has_lengths(), "lengths do not fit the codec");
     check_offsets(list_offsets, n_lists, n_tokens, "list_offsets do not ascend to n_tokens");
     check_offsets(document_offsets, n_documents, n_tokens,
                   "document_offsets do not ascend to n_tokens");

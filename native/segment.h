@@ -27,11 +27,13 @@ struct Segment {
     Packed ordinals;                                  // (n_tokens), by list position
     Packed positions;                                 // (n_tokens), by document and token
     const std::uint8_t* codes = nullptr;              // (n_tokens, code_bytes), by list position
-    const std::uint8_t* lengths = nullptr;            // (n_tokens), by list position; or null
+    const std::uint8_t* gains = nullptr;              // (n_tokens), by list position; or null
+    const std::uint8_t* lengths = nullptr;            // likewise
 
     void check(const Codec& codec) const;
 
     const std::uint8_t* code(std::size_t position) const { return codes + position * code_bytes; }
+    std::uint8_t gain(std::size_t position) const { return gains ? gains[position] : 0; }
     std::uint8_t length(std::size_t position) const { return lengths ? lengths[position] : 0; }
 
     // The document (within the segment) that owns the token at a list position.

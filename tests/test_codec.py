@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from colxtr import reference
 from colxtr.clustering import number_of_centroids, spherical_kmeans
-from colxtr.codec import Codec, check_embeddings, lloyd_max
+from colxtr.codec import Codec, check_embeddings, lloyd_max, train_codebook
 from colxtr.errors import EmbeddingError
 from made import Clustered, native_segment, unit
 
@@ -14,48 +14,47 @@ RESIDUAL_BITS = [1, 2, 4, 8]
 
 
 def round_trip(codec: Codec, tokens: NDArray[np.float32]) -> NDArray[np.float32]:
-    return native_segment(codec, [tokens]).decode_document(codec.native, 0)[0]
+    return codec.rotated_back(native_segment(codec, [tokens]).decode_document(codec.native, 0)[0])
 
 
 @pytest.mark.parametrize("dim", [16, 24, 40, 128, 1024])
 @pytest.mark.parametrize("n_bits", RESIDUAL_BITS)
 def test_codes_are_the_documented_ones(instruction_set: str, dim: int, n_bits: int) -> None:
-    tokens = Clustered(seed=dim, dim=dim).tokens(500)
-    codec = Codec.train(tokens, n_bits=n_bits, n_centroids=16)
+    made = Clustered(seed=dim, dim=dim)
+    codec = Codec.train(made.tokens(3 * dim), n_bits=n_bits, n_centroids=16)
+    tokens = made.tokens(300)
     encoded = codec.encode(tokens)
     expected = reference.encode(tokens, codec.arrays)
     assert np.array_equal(encoded.centroids, expected.centroids)
-    buckets = reference.unpack_buckets(encoded.codes, n_bits)
-    assert np.abs(buckets - expected.buckets).max() <= 1  # a value on a cutoff may be rounded over
-    assert (buckets == expected.buckets).mean() > 0.9995
-    assert np.abs(encoded.lengths.astype(int) - expected.lengths).max() <= 1
+    assert encoded.codes.shape == expected.codewords.shape == (300, dim * n_bits // 8)
+    # Equally near codewords may change with the order of summation, most so among 256 levels.
+    assert (encoded.codes == expected.codewords).mean() > (0.95 if n_bits == 8 else 0.995)
+    assert encoded.gains is not None
+    assert np.abs(encoded.gains.astype(int) - expected.gains).max() <= 1
+    assert encoded.lengths is None
 
 
 @pytest.mark.parametrize("n_bits", RESIDUAL_BITS)
 def test_decompression_is_the_documented_one(instruction_set: str, n_bits: int) -> None:
-    tokens = Clustered(seed=2).tokens(300)
-    codec = Codec.train(tokens, n_bits=n_bits, n_centroids=16)
-    encoded = codec.encode(tokens)
-    code = reference.Code(
-        encoded.centroids.astype(np.int64),
-        reference.unpack_buckets(encoded.codes, n_bits),
-        encoded.lengths.astype(np.int64),
-    )
-    assert round_trip(codec, tokens) == pytest.approx(
-        reference.decode(code, codec.arrays), abs=1e-6
-    )
-
-
-@pytest.mark.parametrize("n_bits", RESIDUAL_BITS)
-def test_buckets_pack_and_unpack(n_bits: int) -> None:
-    buckets = np.random.default_rng(0).integers(0, 2**n_bits, (20, 40))
-    packed = reference.pack_buckets(buckets, n_bits)
-    assert packed.shape == (20, 40 * n_bits // 8)
-    assert np.array_equal(reference.unpack_buckets(packed, n_bits), buckets)
+    for longest in (1, 5):
+        tokens = Clustered(seed=2).tokens(300)
+        tokens *= np.linspace(1, longest, 300, dtype=np.float32)[:, None]
+        codec = Codec.train(tokens, n_bits=n_bits, n_centroids=16)
+        encoded = codec.encode(tokens)
+        assert encoded.gains is not None
+        code = reference.Code(
+            encoded.centroids.astype(np.int64),
+            encoded.codes.astype(np.int64),
+            encoded.gains.astype(np.int64),
+            None if encoded.lengths is None else encoded.lengths.astype(np.int64),
+        )
+        assert (code.lengths is None) == (longest == 1)
+        expected = reference.decode(code, codec.arrays)
+        assert round_trip(codec, tokens) == pytest.approx(expected, abs=3e-6)
 
 
 def test_error_falls_with_every_bit() -> None:
-    """At most a tenth above the least that a Gaussian source can lose."""
+    """Less than any quantiser of single values can do on a Gaussian source."""
     tokens = Clustered(seed=3, dim=128).tokens(4000)
     errors = {}
     for n_bits in (1, 2, 4, 8, 16):
@@ -63,18 +62,18 @@ def test_error_falls_with_every_bit() -> None:
         errors[n_bits] = float(np.square(round_trip(codec, tokens) - tokens).sum(axis=1).mean())
     means = codec.centroids[codec.encode(tokens).centroids]
     residual = float(np.square(tokens - means).sum(axis=1).mean())
-    gaussian = {1: 0.3634, 2: 0.1175, 4: 0.009497}  # Max 1960, table I
-    for n_bits, share in gaussian.items():
-        assert errors[n_bits] < 1.1 * share * residual
-    assert errors[8] < 1e-4 * residual
+    scalar = {1: 0.3634, 2: 0.1175, 4: 0.009497}  # a Gaussian source: Max 1960, table I
+    for n_bits, share in scalar.items():
+        assert errors[n_bits] < 0.95 * share * residual
+    assert errors[8] < 2e-4 * residual
     assert errors[16] < 1e-6
 
 
-@pytest.mark.parametrize("n_bits", RESIDUAL_BITS)
-def test_length_is_restored(n_bits: int) -> None:
-    tokens = Clustered(seed=4).tokens(1000)
-    decoded = round_trip(Codec.train(tokens, n_bits=n_bits, n_centroids=16), tokens)
-    assert np.linalg.norm(decoded, axis=1) == pytest.approx(np.ones(1000), abs=2e-3)
+def test_an_index_of_unit_length_takes_no_others() -> None:
+    made = Clustered(seed=4)
+    codec = Codec.train(made.tokens(1000), n_bits=2, n_centroids=16)
+    with pytest.raises(EmbeddingError, match=r"length 2.*normalise all of them, or none"):
+        codec.encode(2 * made.tokens(3))
 
 
 @pytest.mark.parametrize("n_bits", [1, 2, 4, 8, 16])
@@ -82,8 +81,8 @@ def test_embeddings_of_any_length(n_bits: int) -> None:
     random = np.random.default_rng(5)
     tokens = Clustered(seed=5).tokens(1000) * random.uniform(0.5, 20, (1000, 1)).astype(np.float32)
     decoded = round_trip(Codec.train(tokens, n_bits=n_bits, n_centroids=16), tokens)
-    lengths = np.linalg.norm(tokens, axis=1)
-    assert np.linalg.norm(decoded, axis=1) == pytest.approx(lengths, rel=0.01)
+    errors = np.linalg.norm(decoded - tokens, axis=1) / np.linalg.norm(tokens, axis=1)
+    assert errors.mean() < {1: 0.45, 2: 0.25, 4: 0.08, 8: 0.02, 16: 0.001}[n_bits]
 
 
 @pytest.mark.parametrize("n_bits", [1, 2, 4, 8, 16])
@@ -127,16 +126,31 @@ def test_number_of_centroids(n_tokens: int, expected: int) -> None:
 def test_lloyd_max_of_a_gaussian() -> None:
     """The optimal quantiser of a standard normal is known (Max 1960, table I)."""
     values = np.random.default_rng(0).standard_normal(500_000).astype(np.float32)
-    centres, cutoffs = lloyd_max(values, 4)
-    assert centres == pytest.approx([-1.510, -0.4528, 0.4528, 1.510], abs=0.02)
-    assert cutoffs == pytest.approx([-0.9816, 0, 0.9816], abs=0.02)
+    assert lloyd_max(values, 4) == pytest.approx([-1.510, -0.4528, 0.4528, 1.510], abs=0.02)
 
 
-def test_lloyd_max_with_fewer_values_than_buckets() -> None:
-    centres, cutoffs = lloyd_max(np.array([1.0, 2.0], np.float32), 16)
-    assert (np.diff(centres) >= 0).all()
-    assert (np.diff(cutoffs) >= 0).all()
-    assert {1.0, 2.0} <= set(centres.tolist())
+def test_lloyd_max_with_fewer_values_than_levels() -> None:
+    levels = lloyd_max(np.array([1.0, 2.0], np.float32), 16)
+    assert (np.diff(levels) >= 0).all()
+    assert {1.0, 2.0} <= set(levels.tolist())
+
+
+@pytest.mark.parametrize(("width", "share"), [(1, 5e-5), (2, 0.0095), (4, 0.104), (8, 0.34)])
+def test_codebook_of_a_gaussian(width: int, share: float) -> None:
+    """What 256 codewords lose of a standard normal in 1, 2, 4 and 8 dimensions."""
+    values = np.random.default_rng(1).standard_normal((100_000, width)).astype(np.float32)
+    codebook = train_codebook(values)
+    assert codebook.shape == (256, width)
+    distances = [np.square(values - codeword).mean(axis=1) for codeword in codebook]
+    assert np.min(distances, axis=0).mean() < share
+
+
+def test_codebook_of_few_values_serves_others() -> None:
+    few = np.ones((3, 4), np.float32)
+    codebook = train_codebook(few)
+    others = np.random.default_rng(2).standard_normal((1000, 4)).astype(np.float32)
+    distances = [np.square(others - codeword).mean(axis=1) for codeword in codebook]
+    assert np.min(distances, axis=0).mean() < 0.12
 
 
 @pytest.mark.parametrize(
@@ -178,10 +192,11 @@ def test_usable_embeddings_of_other_types() -> None:
         assert checked.flags.c_contiguous
 
 
-def test_spread_is_that_of_tokens_the_centroids_have_not_seen() -> None:
+def test_gains_are_those_of_tokens_the_centroids_have_not_seen() -> None:
+    """Coding unseen tokens loses no more than a quantiser made for them would."""
     tokens = Clustered(seed=9, n_topics=4000).tokens(60_000)
     codec = Codec.train(tokens[:50_000], n_bits=2, n_centroids=2000)
     unseen = tokens[50_000:]
     residuals = unseen - codec.centroids[codec.encode(unseen).centroids]
-    spread = np.sqrt(np.square(residuals).mean(axis=0))
-    assert codec.arrays["dimension_scales"] == pytest.approx(spread, rel=0.05)
+    error = np.square(round_trip(codec, unseen) - unseen).sum() / np.square(residuals).sum()
+    assert error < 0.104

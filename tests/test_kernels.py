@@ -76,7 +76,7 @@ def test_probes_are_sorted_and_equals_by_number(instruction_set: str) -> None:
     codec = Codec.train(made.tokens(3000), n_bits=2, n_centroids=200)
     query = made.tokens(9)
     for n_probe in (1, 10, 200):
-        found = kernels.Query(codec.native, query).probe(n_probe)
+        found = codec.query(query).probe(n_probe)
         assert found.tolist() == reference.probes(query, codec.centroids, n_probe).tolist()
 
 
@@ -181,8 +181,8 @@ def test_a_constructor_that_fails_leaves_nothing_to_destroy() -> None:
     for _ in range(3):
         with pytest.raises(ValueError, match="expected 16"):
             kernels.Query(codec.native, np.ones((1, 24), np.float32))
-        with pytest.raises(ValueError, match="lengths is missing"):
-            kernels.Codec(2, **{n: a for n, a in codec.arrays.items() if n != "lengths"})
+        with pytest.raises(ValueError, match="codebook is missing"):
+            kernels.Codec(2, codec.arrays["centroids"], codec.arrays["centroid_scales"])
     gc.collect()
 
 
@@ -231,7 +231,7 @@ class TestDamagedSegments:
             "positions": positions,
             "position_bits": bits,
             "codes": np.zeros((4, 4), np.uint8),
-            "lengths": np.zeros(4, np.uint8),
+            "gains": np.zeros(4, np.uint8),
         }
 
     def test_sound_one_is_taken(self, parts: dict) -> None:
@@ -248,7 +248,8 @@ class TestDamagedSegments:
             ("document_offsets", np.array([0, 9], np.uint64)),
             ("document_offsets", np.array([0, 9, 4], np.uint64)),
             ("codes", np.zeros((4, 3), np.uint8)),
-            ("lengths", None),
+            ("gains", None),
+            ("lengths", np.zeros(4, np.uint8)),
         ],
     )
     def test_contradictions(self, parts: dict, name: str, value: object) -> None:
@@ -265,7 +266,7 @@ class TestDamagedSegments:
             ("document_offsets", np.empty(0, np.uint64)),
             ("ordinals", np.zeros(7, np.uint8)),
             ("position_bits", 60),
-            ("lengths", np.zeros(3, np.uint8)),
+            ("gains", np.zeros(3, np.uint8)),
         ],
     )
     def test_sizes_that_do_not_fit(self, parts: dict, name: str, value: object) -> None:

@@ -26,14 +26,13 @@ class Codec:
         n_bits: int,
         centroids: NDArray[np.int8],
         centroid_scales: NDArray[np.float32],
-        dimension_scales: NDArray[np.float32] | None = None,
-        bucket_values: NDArray[np.float32] | None = None,
-        bucket_cutoffs: NDArray[np.float32] | None = None,
+        codebook: NDArray[np.float32] | None = None,
+        gains: NDArray[np.float32] | None = None,
         lengths: NDArray[np.float32] | None = None,
     ) -> None: ...
     def encode(
         self, embeddings: NDArray[np.float32], centroids: NDArray[np.uint32]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]: ...
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8] | None]: ...
 
 class Segment:
     """The arrays of one segment, checked once; keeps them alive."""
@@ -50,6 +49,7 @@ class Segment:
         positions: NDArray[np.uint8],
         position_bits: int,
         codes: NDArray[np.uint8],
+        gains: NDArray[np.uint8] | None = None,
         lengths: NDArray[np.uint8] | None = None,
     ) -> None: ...
     def decode_document(

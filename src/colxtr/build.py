@@ -31,7 +31,7 @@ from colxtr.storage.manifest import (
 from colxtr.storage.segment import Batch, SegmentBuilder, write_codec
 
 Embeddings = NDArray[np.float32]
-NO_TOKENS = EncodedTokens(np.empty(0, np.uint32), np.empty((0, 0), np.uint8), None)
+NO_TOKENS = EncodedTokens(np.empty(0, np.uint32), np.empty((0, 0), np.uint8))
 EncodeDocuments = Callable[[Sequence[Document]], Sequence[Embeddings]]
 
 

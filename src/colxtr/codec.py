@@ -1,9 +1,10 @@
-"""The codec: a token embedding as its nearest centroid and a quantised residual.
+"""The codec: a token embedding as its nearest centroid and a vector-quantised residual.
 
 docs/index-format.md defines the code; `reference.py` restates it in NumPy. ColBERTv2's residual
-compression (Santhanam et al. 2022, section 3.3) with three changes: residuals are scaled by their
-spread in each dimension before they are quantised, bucket values are those of Lloyd and Max, and a
-byte per token restores the length that quantisation changed. Knows nothing of documents or files.
+compression (Santhanam et al. 2022, section 3.3) in other coordinates: residuals are rotated to
+their principal directions, divided by their length, and coded in groups of 8/n_bits dimensions, a
+byte each, by one codebook of 256 codewords. One more byte per token keeps the gain that undoes the
+division (docs/log.md has what each of these brings). Knows nothing of documents or files.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ N_BITS = (1, 2, 4, 8, 16)
 HALF = 16  # n_bits of embeddings kept whole, in half precision: XTR's exact store
 LARGEST_HALF = 65_504.0  # samples and n_bits=16 are in half precision,
 SMALLEST_HALF = 2.0**-14  # which has fewer digits below this
-MOST_VALUES = 1_000_000  # of residuals, for the buckets
+MOST_VALUES = 500_000  # groups of dimensions that train the codebook
+LEAST_VALUES = 25_600
+UNIT_TOLERANCE = 1e-3  # lengths this near to 1 are 1
 LEAST_HELD_OUT = 2_048
-RESIDUAL_SAMPLE = 65_536  # tokens from which scales, buckets and lengths are learnt
+RESIDUAL_SAMPLE = 65_536  # tokens from which rotation, codebook and gains are learnt
 
 
 def check_dim(dim: int) -> None:
@@ -80,12 +83,14 @@ class EncodedTokens(NamedTuple):
     Attributes:
         centroids: (n,) uint32.
         codes: (n, dim * n_bits / 8) uint8.
-        lengths: (n,) uint8; None with n_bits=16.
+        gains: (n,) uint8; None with n_bits=16.
+        lengths: (n,) uint8; None with n_bits=16, or if all embeddings have length 1.
     """
 
     centroids: NDArray[np.uint32]
     codes: NDArray[np.uint8]
-    lengths: NDArray[np.uint8] | None
+    gains: NDArray[np.uint8] | None = None
+    lengths: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -131,16 +136,13 @@ class Codec:
         centroids = spherical_kmeans(
             unit[kept], min(n_centroids, len(unit)), seed=seed, threads=threads, meter=meter
         )
-        int8, scales = _to_int8(centroids)
-        arrays: dict[str, NDArray[Any]] = {"centroids": int8, "centroid_scales": scales}
-        if n_bits != HALF:
-            arrays |= _train_quantiser(
-                unit[held_out].astype(np.float32),
-                lengths[held_out],
-                _to_float(arrays),
-                n_bits,
-                seed,
-            )
+        if n_bits == HALF:
+            return cls(n_bits, _to_int8(centroids))
+        arrays = _train_quantiser(unit[held_out].astype(np.float32), centroids, n_bits, seed)
+        if (np.abs(lengths - 1) > UNIT_TOLERANCE).any():
+            arrays["lengths"] = np.geomspace(
+                lengths.min() / 1.25, lengths.max() * 1.25, 256
+            ).astype(np.float32)
         return cls(n_bits, arrays)
 
     @property
@@ -155,27 +157,58 @@ class Codec:
 
     @cached_property
     def native(self) -> kernels.Codec:
-        """The same codec in the native module."""
-        return kernels.Codec(self.n_bits, **self.arrays)
+        """The same codec in the native module, which works on rotated embeddings."""
+        return kernels.Codec(
+            self.n_bits, **{name: a for name, a in self.arrays.items() if name != "rotation"}
+        )
 
     @cached_property
     def centroids(self) -> NDArray[np.float32]:
-        """(n_centroids, dim), as the codes use them."""
-        return _to_float(self.arrays)
+        """(n_centroids, dim), as the codes use them, rotated back."""
+        return self.rotated_back(_to_float(self.arrays))
 
     @cached_property
     def _panels(self) -> kernels.Panels:
-        return kernels.Panels(self.centroids)
+        return kernels.Panels(_to_float(self.arrays))
+
+    def rotated(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Embeddings, (n, dim), in the coordinates of the codes."""
+        rotation = self.arrays.get("rotation")
+        return embeddings if rotation is None else embeddings @ rotation
+
+    def rotated_back(self, rotated: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The inverse of `rotated`."""
+        rotation = self.arrays.get("rotation")
+        return rotated if rotation is None else rotated @ rotation.T
+
+    def query(self, embeddings: NDArray[np.float32]) -> kernels.Query:
+        """A query, (n_tokens, dim), n_tokens >= 1, prepared for segments of this codec."""
+        return kernels.Query(self.native, self.rotated(embeddings))
 
     def encode(self, embeddings: NDArray[np.float32], threads: int | None = None) -> EncodedTokens:
-        """Codes of checked embeddings (`check_embeddings`), (n, dim) float32."""
-        nearest = kernels.in_row_blocks(
-            self._panels.nearest, embeddings, threads or available_cpus()
+        """Codes of checked embeddings (`check_embeddings`), (n, dim) float32.
+
+        Raises:
+            EmbeddingError: An embedding of another length than 1, if the codec was trained on
+                embeddings that all had that length.
+        """
+        rotated = self.rotated(embeddings)
+        nearest = kernels.in_row_blocks(self._panels.nearest, rotated, threads or available_cpus())
+        if self.n_bits == HALF:
+            return EncodedTokens(nearest, embeddings.astype("<f2").view(np.uint8))
+        if "lengths" not in self.arrays:
+            _check_unit_length(embeddings)
+        return EncodedTokens(nearest, *self.native.encode(rotated, nearest))
+
+
+def _check_unit_length(embeddings: NDArray[np.float32]) -> None:
+    squares = np.einsum("ij,ij->i", embeddings, embeddings)
+    if (off := np.abs(squares - 1) > 4 * UNIT_TOLERANCE).any():
+        row = int(np.flatnonzero(off)[0])
+        raise EmbeddingError(
+            f"an embedding has length {squares[row] ** 0.5:g}, but the index began with embeddings "
+            "of length 1, and stores no lengths; normalise all of them, or none from the start"
         )
-        if self.n_bits != HALF:
-            return EncodedTokens(nearest, *self.native.encode(embeddings, nearest))
-        halves = embeddings.astype("<f2").view(np.uint8)
-        return EncodedTokens(nearest, halves, None)
 
 
 def _hold_out(n: int, n_centroids: int) -> tuple[slice, slice]:
@@ -192,9 +225,10 @@ def _hold_out(n: int, n_centroids: int) -> tuple[slice, slice]:
     return slice(n - spare), slice(n - spare, n)
 
 
-def _to_int8(centroids: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+def _to_int8(centroids: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
     scales = np.maximum(np.abs(centroids).max(axis=1), 1e-12).astype(np.float32) / np.float32(127)
-    return np.rint(centroids / scales[:, None]).astype(np.int8), scales
+    int8 = np.rint(centroids / scales[:, None]).astype(np.int8)
+    return {"centroids": int8, "centroid_scales": scales}
 
 
 def _to_float(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
@@ -203,68 +237,115 @@ def _to_float(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
 
 
 def _train_quantiser(
-    unit: NDArray[np.float32],
-    lengths: NDArray[np.float32],
-    centroids: NDArray[np.float32],
-    n_bits: int,
-    seed: int,
+    unit: NDArray[np.float32], centroids: NDArray[np.float32], n_bits: int, seed: int
 ) -> dict[str, NDArray[Any]]:
-    """Scales, buckets and length table from tokens of length 1 and their true lengths."""
+    """All arrays of a codec but the lengths, from tokens of length 1.
+
+    Principal directions are dealt out to the groups in turn: every group has strong and weak ones,
+    spends its byte where the variance is, and all groups are alike enough for one codebook.
+    """
     nearest = kernels.in_row_blocks(kernels.Panels(centroids).nearest, unit, available_cpus())
-    means = centroids[nearest]
-    residuals = unit - means
-    scales = np.maximum(np.sqrt(np.square(residuals).mean(axis=0)), 1e-6).astype(np.float32)
-    residuals /= scales
-    values, cutoffs = lloyd_max(residuals.ravel(), 1 << n_bits, seed=seed)
-    approximate = means + scales * values[np.searchsorted(cutoffs, residuals, side="right")]
-    norms = np.maximum(np.linalg.norm(approximate, axis=1), 1e-12)
-    return {
-        "dimension_scales": scales,
-        "bucket_values": values,
-        "bucket_cutoffs": cutoffs,
-        "lengths": _length_table(lengths / norms),
+    width = 8 // n_bits
+    rotation = _principal_directions(_shapes(unit - centroids[nearest]))
+    groups = np.arange(unit.shape[1]).reshape(width, -1).T.ravel()
+    rotation = np.ascontiguousarray(rotation[:, groups])
+    arrays = _to_int8(centroids @ rotation)
+    residuals = unit @ rotation - _to_float(arrays)[nearest]
+    shapes = _shapes(residuals)
+    codebook = train_codebook(shapes.reshape(-1, width), seed=seed)
+    coded = codebook[_nearest_codewords(shapes.reshape(-1, width), codebook)].reshape(shapes.shape)
+    gains = (residuals * coded).sum(axis=1) / np.maximum(np.square(coded).sum(axis=1), 1e-12)
+    return arrays | {
+        "rotation": rotation,
+        "codebook": codebook,
+        "gains": _gain_table(gains, unit.shape[1]),
     }
 
 
+def _shapes(residuals: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Residuals divided by their root mean square; residuals of zero stay."""
+    return unit_length(residuals) * np.float32(residuals.shape[1] ** 0.5)
+
+
+def _principal_directions(shapes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(dim, dim), a direction a column, the one of the largest second moment first."""
+    _, directions = np.linalg.eigh(shapes.T.astype(np.float64) @ shapes)
+    return directions[:, ::-1].astype(np.float32)
+
+
+def _gain_table(gains: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
+    """0, and 255 gains evenly spaced in their logarithm over more than what was seen.
+
+    At least up to a residual of length 1: a small collection's next documents lie farther from its
+    centroids than those that these were made of.
+    """
+    high = max(1.25 * float(gains.max()), dim**-0.5)
+    low = max(0.8 * float(np.quantile(gains, 0.001)), high / 1000)
+    return np.concatenate([[0.0], np.geomspace(low, high, 255)]).astype(np.float32)
+
+
+def train_codebook(
+    values: NDArray[np.float32], *, iterations: int = 20, seed: int = 0
+) -> NDArray[np.float32]:
+    """256 codewords with (locally) the least squared error on `values`, (n, width).
+
+    Few values are joined by Gaussian ones, which is what residuals look like: the codewords must
+    serve documents to come. In one dimension `lloyd_max`, else k-means.
+    """
+    random = np.random.default_rng(seed)
+    if len(values) > MOST_VALUES:
+        values = values[random.choice(len(values), MOST_VALUES, replace=False)]
+    if (missing := LEAST_VALUES - len(values)) > 0:
+        gaussian = random.standard_normal((missing, values.shape[1]), dtype=np.float32)
+        values = np.concatenate([values, gaussian])
+    if values.shape[1] == 1:
+        return lloyd_max(values.ravel(), 256)[:, None]
+    codebook = values[random.choice(len(values), 256, replace=False)]
+    for _ in range(iterations):
+        nearest = _nearest_codewords(values, codebook)
+        sums = np.zeros_like(codebook)
+        kernels.add_rows(sums, values, nearest)
+        counts = np.bincount(nearest, minlength=256)
+        codebook = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], codebook)
+        codebook = codebook.astype(np.float32)
+    return codebook
+
+
+def _nearest_codewords(
+    values: NDArray[np.float32], codebook: NDArray[np.float32]
+) -> NDArray[np.uint32]:
+    """The nearest codeword by distance: the largest product, less half the codeword's square."""
+    squares = np.square(codebook).sum(axis=1, keepdims=True)
+    panels = kernels.Panels(np.hstack([codebook, -squares / 2]))
+    ones = np.ones((len(values), 1), np.float32)
+    return kernels.in_row_blocks(panels.nearest, np.hstack([values, ones]), available_cpus())
+
+
 def lloyd_max(
-    values: NDArray[np.float32], n_buckets: int, iterations: int = 60, seed: int = 0
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Bucket values and cutoffs with (locally) the least squared error on `values`.
+    values: NDArray[np.float32], n_levels: int, iterations: int = 60
+) -> NDArray[np.float32]:
+    """Levels with (locally) the least squared error on `values`, ascending.
 
     Starts where the cube root of the density puts them (Panter and Dite 1951), then moves each
-    bucket value to the mean of its bucket and each cutoff midway between its neighbours (Lloyd
-    1982, Max 1960).
+    level to the mean of the values nearest to it (Lloyd 1982, Max 1960).
 
     Args:
-        values: (n,), n >= 1; a million of them, drawn at random, are used.
-        n_buckets: At least 2.
+        values: (n,), n >= 1.
+        n_levels: At least 2.
         iterations: Rounds.
-        seed: Of the drawing.
-
-    Returns:
-        Bucket values (n_buckets,) and cutoffs (n_buckets - 1,), not descending.
     """
-    if len(values) > MOST_VALUES:
-        values = np.random.default_rng(seed).choice(values, MOST_VALUES, replace=False)
     ordered = np.sort(values.astype(np.float64))
     sums = np.concatenate([[0.0], np.cumsum(ordered)])
     density, edges = np.histogram(ordered, 4096)
     share = np.cumsum(np.cbrt(density)) / np.cbrt(density).sum()
-    centres = np.interp((np.arange(n_buckets) + 0.5) / n_buckets, share, edges[1:])
+    levels = np.interp((np.arange(n_levels) + 0.5) / n_levels, share, edges[1:])
     for _ in range(iterations):
-        cutoffs = (centres[1:] + centres[:-1]) / 2
+        cutoffs = (levels[1:] + levels[:-1]) / 2
         bounds = np.concatenate([[0], np.searchsorted(ordered, cutoffs), [len(ordered)]])
         counts = np.diff(bounds)
         means = np.diff(sums[bounds]) / np.maximum(counts, 1)
-        centres = np.where(counts > 0, means, centres)
-    centres = np.maximum.accumulate(centres)
-    return centres.astype(np.float32), ((centres[1:] + centres[:-1]) / 2).astype(np.float32)
-
-
-def _length_table(ratios: NDArray[np.float32]) -> NDArray[np.float32]:
-    """256 lengths, evenly spaced in their logarithm, over a little more than what was seen."""
-    low, high = ratios.min() * 0.95, ratios.max() * 1.05
-    return np.geomspace(low, high, 256).astype(np.float32)
+        levels = np.where(counts > 0, means, levels)
+    return np.maximum.accumulate(levels).astype(np.float32)
 
 
 def contradiction(codec: Codec) -> str | None:
@@ -272,10 +353,15 @@ def contradiction(codec: Codec) -> str | None:
     for name, array in codec.arrays.items():
         if array.dtype == np.float32 and not np.isfinite(array).all():
             return f"{name} holds NaN or infinity"
-    for name in ("bucket_values", "bucket_cutoffs", "lengths"):
+    for name in ("gains", "lengths"):
         if name in codec.arrays and (np.diff(codec.arrays[name]) < 0).any():
             return f"{name} descends"
-    for name in ("centroid_scales", "dimension_scales", "lengths"):
+    for name in ("centroid_scales", "lengths"):
         if name in codec.arrays and not (codec.arrays[name] > 0).all():
             return f"{name} is not positive"
+    rotation = codec.arrays.get("rotation")
+    if (rotation is None) != (codec.n_bits == HALF):
+        return "a rotation that does not fit n_bits"
+    if rotation is not None and rotation.shape != (codec.dim, codec.dim):
+        return f"rotation has shape {rotation.shape}"
     return None

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from colxtr import kernels
 from colxtr.hits import TokenMatch
 from colxtr.search import Collection, Floats, SearchSettings, find_candidates
 from colxtr.storage.segment import Segment
@@ -70,7 +69,7 @@ def _kept(
         return np.ones(similarities.shape, np.bool_), np.full(
             len(similarities), -np.inf, np.float32
         )
-    query = kernels.Query(c.codec.native, embeddings)
+    query = c.codec.query(embeddings)
     found = find_candidates(c, query, settings)
     if settings.method in ("colxtr", "colbertv2"):
         seen = np.broadcast_to(np.isin(centroids, found.probes), similarities.shape)

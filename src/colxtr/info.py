@@ -25,8 +25,8 @@ class IndexInfo:
         n_centroids: Centroids; 0 before the first document.
         n_segments: Segments.
         encoder: Name of the encoder; None for an index of embeddings.
-        bytes: By part: codes, lengths, ordinals, positions, lists, centroids, texts (with ids and
-            metadata), manifest.
+        bytes: By part: codes, gains, lengths, ordinals, positions, lists, centroids (with all of
+            the codec), texts (with ids and metadata), manifest.
         bytes_total: All files.
         bytes_per_token: All but the texts, divided by the tokens; 0 without tokens.
         bytes_float32: What the embeddings alone would take in single precision.
@@ -54,7 +54,9 @@ class IndexInfo:
 def measure(generation: Generation) -> IndexInfo:
     """Add up the sizes of one generation."""
     manifest, codec = generation.manifest, generation.codec
-    sizes = dict.fromkeys(("codes", "lengths", "ordinals", "positions", "lists", "centroids"), 0)
+    sizes = dict.fromkeys(
+        ("codes", "gains", "lengths", "ordinals", "positions", "lists", "centroids"), 0
+    )
     for segment in generation.with_tokens():
         for name, size in segment.bytes.items():
             sizes["lists" if name in LISTS else name] += size

@@ -29,54 +29,43 @@ def nearest_centroid(embeddings: Floats, centroids: Floats) -> NDArray[np.int64]
     return nearest
 
 
-def buckets(values: Floats, cutoffs: Floats) -> NDArray[np.int64]:
-    """The number of cutoffs that are at most the value."""
-    return np.searchsorted(cutoffs, values, side="right")
-
-
-def pack_buckets(codes: NDArray[np.int64], n_bits: int) -> NDArray[np.uint8]:
-    """(n, dim) bucket numbers to (n, dim * n_bits / 8) bytes, the first in the lowest bits."""
-    per_byte = 8 // n_bits
-    groups = codes.reshape(len(codes), -1, per_byte)
-    shifts = np.arange(per_byte) * n_bits
-    packed: NDArray[np.uint8] = (groups << shifts).sum(axis=2).astype(np.uint8)
-    return packed
-
-
-def unpack_buckets(packed: NDArray[np.uint8], n_bits: int) -> NDArray[np.int64]:
-    """The inverse of `pack_buckets`."""
-    shifts = np.arange(8 // n_bits) * n_bits
-    groups = packed[:, :, None].astype(np.int64) >> shifts & (1 << n_bits) - 1
-    return groups.reshape(len(packed), -1)
-
-
 class Code(NamedTuple):
-    """Centroids (n,), bucket numbers (n, dim) and length codes (n,) of token embeddings."""
+    """Centroids (n,), codewords (n, dim * n_bits / 8), gain and length codes (n,) of tokens."""
 
     centroids: NDArray[np.int64]
-    buckets: NDArray[np.int64]
-    lengths: NDArray[np.int64]
+    codewords: NDArray[np.int64]
+    gains: NDArray[np.int64]
+    lengths: NDArray[np.int64] | None
 
 
 def encode(embeddings: Floats, arrays: Mapping[str, NDArray[Any]]) -> Code:
     """The code of each embedding (docs/index-format.md, "Codec"), n_bits below 16."""
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    rotated = embeddings / lengths @ arrays["rotation"]
     centroids = arrays["centroids"] * arrays["centroid_scales"][:, None]
-    nearest = nearest_centroid(embeddings, centroids)
-    norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    residuals = (embeddings / norms - centroids[nearest]) / arrays["dimension_scales"]
-    codes = buckets(residuals, arrays["bucket_cutoffs"])
-    approximate = centroids[nearest] + arrays["dimension_scales"] * arrays["bucket_values"][codes]
-    ratios = norms / np.linalg.norm(approximate, axis=1, keepdims=True)
-    return Code(nearest, codes, np.argmin(np.abs(ratios - arrays["lengths"]), axis=1))
+    nearest = nearest_centroid(rotated, centroids)
+    residuals = rotated - centroids[nearest]
+    spread = np.sqrt(np.square(residuals).mean(axis=1, keepdims=True))
+    groups = (residuals / spread).reshape(len(residuals), -1, 1, arrays["codebook"].shape[1])
+    codewords = np.argmin(np.square(groups - arrays["codebook"]).sum(axis=3), axis=2)
+    shapes = arrays["codebook"][codewords].reshape(residuals.shape)
+    gains = (residuals * shapes).sum(axis=1) / np.square(shapes).sum(axis=1)
+    table = arrays.get("lengths")
+    return Code(
+        nearest,
+        codewords,
+        np.argmin(np.abs(gains[:, None] - arrays["gains"]), axis=1),
+        None if table is None else np.argmin(np.abs(lengths - table), axis=1),
+    )
 
 
 def decode(code: Code, arrays: Mapping[str, NDArray[Any]]) -> Floats:
     """The decompressed embeddings, (n, dim)."""
     centroids = arrays["centroids"] * arrays["centroid_scales"][:, None]
-    residuals = arrays["dimension_scales"] * arrays["bucket_values"][code.buckets]
-    decoded: Floats = arrays["lengths"][code.lengths, None] * (
-        centroids[code.centroids] + residuals
-    )
+    shapes = arrays["codebook"][code.codewords].reshape(len(code.centroids), -1)
+    rotated = centroids[code.centroids] + arrays["gains"][code.gains, None] * shapes
+    lengths = 1 if code.lengths is None else arrays["lengths"][code.lengths, None]
+    decoded: Floats = lengths * rotated @ arrays["rotation"].T
     return decoded
 
 

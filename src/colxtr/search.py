@@ -145,7 +145,7 @@ def rank(collection: Collection, embeddings: Floats, settings: SearchSettings, k
         settings: Method and parameters.
         k: At least 1; fewer documents come back if the method finds fewer.
     """
-    query = kernels.Query(collection.codec.native, embeddings)
+    query = collection.codec.query(embeddings)
     return _METHODS[settings.method](collection, query, settings, k)
 
 

@@ -21,6 +21,8 @@ from colxtr.storage.documents import write_documents
 
 Array = NDArray[Any]
 
+OPTIONAL = ("gains", "lengths")  # whether they must be there, the codec says
+
 # Type and number of axes of each array.
 ARRAYS: dict[str, tuple[type, int]] = {
     "list_centroids": (np.uint32, 1),
@@ -29,14 +31,15 @@ ARRAYS: dict[str, tuple[type, int]] = {
     "ordinals": (np.uint8, 1),
     "positions": (np.uint8, 1),
     "codes": (np.uint8, 2),
+    "gains": (np.uint8, 1),
     "lengths": (np.uint8, 1),
 }
 CODEC_ARRAYS: dict[str, tuple[type, int]] = {
     "centroids": (np.int8, 2),
     "centroid_scales": (np.float32, 1),
-    "dimension_scales": (np.float32, 1),
-    "bucket_values": (np.float32, 1),
-    "bucket_cutoffs": (np.float32, 1),
+    "rotation": (np.float32, 2),
+    "codebook": (np.float32, 2),
+    "gains": (np.float32, 1),
     "lengths": (np.float32, 1),
 }
 
@@ -131,9 +134,13 @@ def segment_arrays(batches: Sequence[Batch]) -> tuple[dict[str, Array], dict[str
         "positions": packed_positions,
         "codes": np.concatenate([tokens.codes for tokens in coded])[order],
     }
+    gains = [tokens.gains for tokens in coded if tokens.gains is not None]
     lengths = [tokens.lengths for tokens in coded if tokens.lengths is not None]
-    if lengths:
-        arrays["lengths"] = np.concatenate(lengths)[order]
+    arrays |= {
+        name: np.concatenate(parts)[order]
+        for name, parts in (("gains", gains), ("lengths", lengths))
+        if parts
+    }
     return arrays, {"ordinal_bits": ordinal_bits, "position_bits": position_bits}
 
 
@@ -165,7 +172,7 @@ class Segment:
         arrays = {
             name: file.array(name, *ARRAYS[name])
             for name in ARRAYS
-            if name != "lengths" or name in file.arrays
+            if name not in OPTIONAL or name in file.arrays
         }
         try:
             with kernels.damage_named(path):
@@ -192,4 +199,5 @@ class Segment:
     def decompress(self, ordinal: int) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
         """The tokens of a document (ordinal within the segment): (n, dim), and their centroids."""
         with kernels.damage_named(self.path):
-            return self.native.decode_document(self._codec.native, ordinal)
+            rotated, centroids = self.native.decode_document(self._codec.native, ordinal)
+        return self._codec.rotated_back(rotated), centroids
