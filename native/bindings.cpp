@@ -212,7 +212,7 @@ void make_segment(MappedSegment* self, const Codec& codec, std::uint64_t first_o
         require_size(*lengths, 0, s.n_tokens, "lengths");
         s.lengths = lengths->data();
     }
-    s.check(codec);
+    s.prepare(codec);
     std::vector<nb::object> arrays{nb::cast(list_centroids),   nb::cast(list_offsets),
                                    nb::cast(document_offsets), nb::cast(ordinals),
                                    nb::cast(positions),        nb::cast(codes)};

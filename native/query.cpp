@@ -81,10 +81,12 @@ void Query::maxsim(const Segment& segment, const std::uint64_t* ordinals, std::s
         for (std::size_t token = begin; token < end; token += BLOCK) {
             const std::size_t block = std::min(BLOCK, end - token);
             for (std::size_t r = 0; r < block; ++r) {
-                const std::size_t position = segment.position(token + r);
-                scratch.positions[r] = position;
-                scratch.centroids[r] = segment.list_centroids[segment.list_of(position)];
+                scratch.positions[r] = segment.position(token + r);
+                segment.prefetch(scratch.positions[r]);
             }
+            for (std::size_t r = 0; r < block; ++r)
+                scratch.centroids[r] =
+                    segment.list_centroids[segment.list_of(scratch.positions[r])];
             score(segment, block, scratch);
             for (std::size_t r = 0; r < block; ++r)
                 kernels().maximum(best.data(), scratch.similarities.data() + r * stride_, stride_);

@@ -1,8 +1,5 @@
 #include "segment.h"
 
-#include <algorithm>
-#include <string>
-
 namespace colxtr {
 
 namespace {
@@ -19,7 +16,7 @@ void check_offsets(const std::uint64_t* offsets, std::size_t count, std::size_t 
 
 }  // namespace
 
-void Segment::check(const Codec& codec) const {
+void Segment::prepare(const Codec& codec) {
     require(code_bytes == codec.code_bytes(), "codes have another width than the codec's");
     require((gains != nullptr) == !codec.is_half(), "gains do not fit the codec");
     require((lengths != nullptr) == codec.has_lengths(), "lengths do not fit the codec");
@@ -30,6 +27,12 @@ void Segment::check(const Codec& codec) const {
         require(list_centroids[i] < codec.n_centroids() &&
                     (i == 0 || list_centroids[i - 1] < list_centroids[i]),
                 "list_centroids do not ascend below n_centroids");
+    block_lists.resize((n_tokens + BLOCK - 1) / BLOCK);
+    std::size_t list = 0;
+    for (std::size_t block = 0; block < block_lists.size(); ++block) {
+        while (list_offsets[list + 1] <= block * BLOCK) ++list;
+        block_lists[block] = static_cast<std::uint32_t>(list);
+    }
 }
 
 std::size_t Segment::ordinal(std::size_t position) const {
@@ -45,8 +48,21 @@ std::size_t Segment::position(std::size_t token) const {
 }
 
 std::size_t Segment::list_of(std::size_t position) const {
-    return static_cast<std::size_t>(
-        std::upper_bound(list_offsets, list_offsets + n_lists, position) - list_offsets - 1);
+    std::size_t list = block_lists[position / BLOCK];
+    while (list_offsets[list + 1] <= position) ++list;
+    return list;
+}
+
+void Segment::prefetch(std::size_t position) const {
+#if defined(__GNUC__) || defined(__clang__)
+    const std::uint8_t* first = code(position);
+    __builtin_prefetch(first);
+    __builtin_prefetch(first + code_bytes - 1);
+    if (gains) __builtin_prefetch(gains + position);
+    __builtin_prefetch(block_lists.data() + position / BLOCK);
+#else
+    (void)position;
+#endif
 }
 
 }  // namespace colxtr

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
+#include <vector>
 
 #include "codec.h"
 #include "packing.h"
@@ -30,7 +31,13 @@ struct Segment {
     const std::uint8_t* gains = nullptr;              // (n_tokens), by list position; or null
     const std::uint8_t* lengths = nullptr;            // likewise
 
-    void check(const Codec& codec) const;
+    // For every BLOCK-th list position the list that holds it: so `list_of` has one step to go
+    // where a search through all offsets would miss the cache a dozen times.
+    static constexpr std::size_t BLOCK = 64;
+    std::vector<std::uint32_t> block_lists;
+
+    // Checks the arrays, then fills `block_lists`.
+    void prepare(const Codec& codec);
 
     const std::uint8_t* code(std::size_t position) const { return codes + position * code_bytes; }
     std::uint8_t gain(std::size_t position) const { return gains ? gains[position] : 0; }
@@ -44,6 +51,9 @@ struct Segment {
 
     // The list that holds a list position.
     std::size_t list_of(std::size_t position) const;
+
+    // Asks for what `code`, `gain` and `list_of` will read, without waiting for it.
+    void prefetch(std::size_t position) const;
 };
 
 }  // namespace colxtr
