@@ -675,6 +675,7 @@ class TestDamage:
             (b'"n_documents": 20', b'"n_documents": 2.5'),
             (b'"n_bits": 2', b'"n_bits": 4'),
             (b'"dim": 32', b'"dim": 64'),
+            (b'"n_deleted": 0', b'"n_deleted": 1'),
         ],
     )
     def test_manifests_that_contradict(self, built: Path, old: bytes, new: bytes) -> None:

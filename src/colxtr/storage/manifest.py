@@ -254,6 +254,8 @@ def _check(manifest: Manifest, generation: int) -> None:
         named.append(f"{manifest.codec}.safetensors")
     elif any(segment.n_tokens for segment in manifest.segments):
         raise ValueError("tokens without a codec")
+    if any(segment.deletes or segment.n_deleted for segment in manifest.segments):
+        raise ValueError("deleted documents, which this version of colxtr cannot leave out yet")
     if missing := set(named) - set(manifest.files):
         raise ValueError(f"no checksums for {sorted(missing)}")
     if len(set(stems)) < len(stems):
