@@ -31,7 +31,6 @@ class Codec {
     explicit Codec(const Parameters& parameters);
 
     std::size_t dim() const { return dim_; }
-    unsigned n_bits() const { return n_bits_; }
     bool is_half() const { return n_bits_ == HALF; }
     bool has_lengths() const { return !lengths_.empty(); }
     std::size_t n_centroids() const { return n_centroids_; }

@@ -15,7 +15,6 @@ class Panels {
     // vectors: (count, dim).
     Panels(const float* vectors, std::size_t count, std::size_t dim);
 
-    std::size_t count() const { return count_; }
     std::size_t dim() const { return dim_; }
     std::size_t n_panels() const { return (count_ + PANEL - 1) / PANEL; }
     std::size_t stride() const { return n_panels() * PANEL; }

@@ -14,15 +14,15 @@ constexpr float NONE = -std::numeric_limits<float>::infinity();
 }
 
 Query::Query(const Codec& codec, const float* embeddings, std::size_t n_tokens)
-    : codec_(codec), n_tokens_(n_tokens), stride_((n_tokens + PANEL - 1) / PANEL * PANEL) {
-    const std::size_t dim = codec.dim(), n_centroids = codec.n_centroids();
-    panels_ = Panels(embeddings, n_tokens, dim);
-    centroid_products_ = Buffer<float>((n_centroids + ROWS - 1) / ROWS * ROWS * stride_);
+    : codec_(codec), n_tokens_(n_tokens), panels_(embeddings, n_tokens, codec.dim()) {
+    const std::size_t stride = panels_.stride(), dim = codec.dim(),
+                      n_centroids = codec.n_centroids();
+    centroid_products_ = Buffer<float>((n_centroids + ROWS - 1) / ROWS * ROWS * stride);
     Buffer<float> rows(BLOCK * dim);
     for (std::size_t c = 0; c < n_centroids; c += BLOCK) {
         const std::size_t count = std::min(BLOCK, n_centroids - c);
         for (std::size_t i = 0; i < count; ++i) codec.centroid(c + i, rows.data() + i * dim);
-        panels_.multiply(rows.data(), count, centroid_products_.data() + c * stride_);
+        panels_.multiply(rows.data(), count, centroid_products_.data() + c * stride);
     }
 }
 
@@ -35,7 +35,7 @@ void Query::probe(std::size_t n_probe, std::uint32_t* centroids) const {
     for (std::size_t i = 0; i < n_tokens_; ++i) {
         heap.clear();
         for (std::uint32_t c = 0; c < codec_.n_centroids(); ++c) {
-            float product = centroid_products_[c * stride_ + i];
+            float product = centroid_products_[c * stride() + i];
             if (std::isnan(product)) product = NONE;  // it has no place in an order
             if (heap.size() < n_probe) {
                 heap.emplace_back(product, c);
@@ -62,22 +62,22 @@ void Query::score(const Segment& segment, std::size_t count, Scratch& scratch) c
     if (codec_.is_half()) return;
     for (std::size_t r = 0; r < count; ++r) {
         const std::size_t position = scratch.positions[r];
-        const float* base = centroid_products_.data() + scratch.centroids[r] * stride_;
+        const float* base = centroid_products_.data() + scratch.centroids[r] * stride();
         const float length = codec_.has_lengths() ? codec_.length(segment.lengths[position]) : 1;
         const float gain = length * codec_.gain(segment.gains[position]);
-        float* row = scratch.similarities.data() + r * stride_;
-        for (std::size_t i = 0; i < stride_; ++i) row[i] = length * base[i] + gain * row[i];
+        float* row = scratch.similarities.data() + r * stride();
+        for (std::size_t i = 0; i < stride(); ++i) row[i] = length * base[i] + gain * row[i];
     }
 }
 
 void Query::maxsim(const Segment& segment, const std::uint64_t* ordinals, std::size_t count,
                    float* scores) const {
     Scratch scratch(*this);
-    Buffer<float> best(stride_);
+    Buffer<float> best(stride());
     for (std::size_t document = 0; document < count; ++document) {
         const std::size_t begin = segment.document_offsets[ordinals[document]];
         const std::size_t end = segment.document_offsets[ordinals[document] + 1];
-        std::fill(best.data(), best.data() + stride_, NONE);
+        std::fill(best.data(), best.data() + stride(), NONE);
         for (std::size_t token = begin; token < end; token += BLOCK) {
             const std::size_t block = std::min(BLOCK, end - token);
             for (std::size_t r = 0; r < block; ++r) {
@@ -89,7 +89,8 @@ void Query::maxsim(const Segment& segment, const std::uint64_t* ordinals, std::s
                     segment.list_centroids[segment.list_of(scratch.positions[r])];
             score(segment, block, scratch);
             for (std::size_t r = 0; r < block; ++r)
-                kernels().maximum(best.data(), scratch.similarities.data() + r * stride_, stride_);
+                kernels().maximum(best.data(), scratch.similarities.data() + r * stride(),
+                                  stride());
         }
         double sum = 0;
         for (std::size_t i = 0; i < n_tokens_; ++i) sum += best[i];

@@ -22,7 +22,9 @@ class Query {
 
     const Codec& codec() const { return codec_; }
     std::size_t n_tokens() const { return n_tokens_; }
-    std::size_t stride() const { return stride_; }  // n_tokens up to the next multiple of PANEL
+    std::size_t stride() const {
+        return panels_.stride();
+    }  // n_tokens up to the next multiple of PANEL
 
     // The n_probe nearest centroids of each query token, the nearest first, equals by number:
     // (n_tokens, n_probe).
@@ -48,7 +50,7 @@ class Query {
 
  private:
     const Codec& codec_;
-    std::size_t n_tokens_, stride_;
+    std::size_t n_tokens_;
     Panels panels_;                    // the query tokens
     Buffer<float> centroid_products_;  // (n_centroids, stride)
 };
