@@ -22,9 +22,8 @@ class Query {
 
     const Codec& codec() const { return codec_; }
     std::size_t n_tokens() const { return n_tokens_; }
-    std::size_t stride() const {
-        return panels_.stride();
-    }  // n_tokens up to the next multiple of PANEL
+    // n_tokens up to the next multiple of PANEL.
+    std::size_t stride() const { return panels_.stride(); }
 
     // The n_probe nearest centroids of each query token, the nearest first, equals by number:
     // (n_tokens, n_probe).
