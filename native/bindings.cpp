@@ -10,11 +10,12 @@
 #include <string>
 #include <vector>
 
+#include "candidates.h"
 #include "codec.h"
+#include "collection.h"
 #include "kernels.h"
 #include "packing.h"
 #include "panels.h"
-#include "pool.h"
 #include "query.h"
 #include "segment.h"
 
@@ -79,8 +80,9 @@ const float* table(const std::optional<Vector<float>>& array, const char* name) 
 }
 
 void make_codec(Codec* self, unsigned n_bits, Matrix<std::int8_t> centroids,
-                Vector<float> centroid_scales, std::optional<Matrix<float>> codebook,
-                std::optional<Vector<float>> gains, std::optional<Vector<float>> lengths) {
+                Vector<float> centroid_scales, std::optional<Matrix<std::int8_t>> codebook,
+                std::optional<Vector<float>> codebook_scale, std::optional<Vector<float>> gains,
+                std::optional<Vector<float>> lengths) {
     require(n_bits == 1 || n_bits == 2 || n_bits == 4 || n_bits == 8 || n_bits == HALF,
             "n_bits is " + std::to_string(n_bits) + "; 1, 2, 4, 8 or 16 are possible");
     Codec::Parameters p;
@@ -98,6 +100,9 @@ void make_codec(Codec* self, unsigned n_bits, Matrix<std::int8_t> centroids,
         require_size(*codebook, 0, Codec::CODEWORDS, "codebook");
         require_size(*codebook, 1, 8 / n_bits, "codebook");
         p.codebook = codebook->data();
+        require(codebook_scale.has_value(), "codebook_scale is missing");
+        require_size(*codebook_scale, 0, 1, "codebook_scale");
+        p.codebook_scale = (*codebook_scale)(0);
         p.gains = table(gains, "gains");
         if (lengths) p.lengths = table(lengths, "lengths");
     }
@@ -182,13 +187,15 @@ struct MappedSegment {  // a Segment and the arrays it points into
     std::vector<nb::object> arrays;
 };
 
-void make_segment(MappedSegment* self, const Codec& codec, std::uint64_t first_ordinal,
-                  Vector<std::uint32_t> list_centroids, Vector<std::uint64_t> list_offsets,
-                  Vector<std::uint64_t> document_offsets, Vector<std::uint8_t> ordinals,
-                  unsigned ordinal_bits, Vector<std::uint8_t> positions, unsigned position_bits,
+void make_segment(MappedSegment* self, const Codec& codec, const std::string& name,
+                  std::uint64_t first_ordinal, Vector<std::uint32_t> list_centroids,
+                  Vector<std::uint64_t> list_offsets, Vector<std::uint64_t> document_offsets,
+                  Vector<std::uint8_t> ordinals, unsigned ordinal_bits,
+                  Vector<std::uint8_t> positions, unsigned position_bits,
                   Matrix<std::uint8_t> codes, std::optional<Vector<std::uint8_t>> gains,
                   std::optional<Vector<std::uint8_t>> lengths) {
     Segment s;
+    s.name = name;
     s.first_ordinal = first_ordinal;
     s.n_tokens = codes.shape(0);
     s.code_bytes = codes.shape(1);
@@ -245,60 +252,108 @@ nb::tuple decode_document(const MappedSegment& self, const Codec& codec, std::ui
     return nb::make_tuple(embeddings.take(), centroids.take());
 }
 
-void make_query(Query* self, const Codec& codec, Matrix<float> embeddings) {
-    require_size(embeddings, 1, codec.dim(), "embeddings");
-    require(embeddings.shape(0) > 0, "a query needs at least one token");
-    nb::gil_scoped_release release;
-    new (self) Query(codec, embeddings.data(), embeddings.shape(0));
+struct MappedCollection {  // a Collection and what it points to
+    Collection collection;
+    std::vector<nb::object> held;
+};
+
+void make_collection(MappedCollection* self, nb::handle_t<Codec> codec, nb::list segments) {
+    MappedCollection made;
+    made.collection.codec = nb::cast<const Codec*>(codec);
+    made.held.push_back(nb::borrow(codec));
+    for (nb::handle each : segments) {
+        const Segment& segment = nb::cast<const MappedSegment&>(each).segment;
+        require_fits(segment, *made.collection.codec);
+        require(segment.first_ordinal >= made.collection.n_ordinals(),
+                "segments must ascend by first_ordinal");
+        made.collection.segments.push_back(&segment);
+        made.held.push_back(nb::borrow(each));
+    }
+    new (self) MappedCollection(std::move(made));
 }
 
-nb::ndarray<nb::numpy, std::uint32_t> probe(const Query& query, std::size_t n_probe) {
-    const std::size_t most = query.codec().n_centroids();
-    require(n_probe > 0 && n_probe <= most, "n_probe is " + std::to_string(n_probe) + "; 1 to " +
-                                                std::to_string(most) + " are possible");
-    Result<std::uint32_t> centroids({query.n_tokens(), n_probe});
-    {
-        nb::gil_scoped_release release;
-        query.probe(n_probe, centroids.values);
-    }
+void make_query(Query* self, const Codec& codec, Matrix<float> embeddings, std::size_t n_probe,
+                std::size_t threads) {
+    require_size(embeddings, 1, codec.dim(), "embeddings");
+    require(embeddings.shape(0) > 0, "a query needs at least one token");
+    require(n_probe <= codec.n_centroids(), "n_probe is " + std::to_string(n_probe) + "; up to " +
+                                                std::to_string(codec.n_centroids()) +
+                                                " are possible");
+    require(threads > 0, "threads is 0; at least 1 is needed");
+    nb::gil_scoped_release release;
+    new (self) Query(codec, embeddings.data(), embeddings.shape(0), n_probe, threads);
+}
+
+nb::ndarray<nb::numpy, std::uint32_t> probes(const Query& query) {
+    const std::size_t n = query.n_tokens();
+    Result<std::uint32_t> centroids({n, query.probes().size() / n});
+    std::copy(query.probes().begin(), query.probes().end(), centroids.values);
     return centroids.take();
 }
 
-nb::ndarray<nb::numpy, float> maxsim(const Query& query, const MappedSegment& self,
-                                     Vector<std::uint64_t> ordinals) {
-    require_fits(self.segment, query.codec());
-    for (std::size_t i = 0; i < ordinals.shape(0); ++i) checked_ordinal(self.segment, ordinals(i));
+void require_same(const Query& query, const MappedCollection& self) {
+    require(&query.codec() == self.collection.codec, "the query was made for another codec");
+}
+
+nb::ndarray<nb::numpy, float> maxsim_of(const Query& query, const MappedCollection& self,
+                                        Vector<std::uint64_t> ordinals) {
+    require_same(query, self);
+    for (std::size_t i = 0; i < ordinals.shape(0); ++i)
+        require(self.collection.holding(ordinals(i)) != nullptr,
+                "the ordinal " + std::to_string(ordinals(i)) + " is in no segment");
     Result<float> scores({ordinals.shape(0)});
     {
         nb::gil_scoped_release release;
-        query.maxsim(self.segment, ordinals.data(), ordinals.shape(0), scores.values);
+        maxsim(query, self.collection, ordinals.data(), ordinals.shape(0), scores.values);
     }
     return scores.take();
 }
 
-void add_to_pool(Pool& pool, const MappedSegment& self, Vector<std::uint32_t> lists,
-                 std::optional<Matrix<bool>> probed) {
-    require_fits(self.segment, pool.codec());
-    for (std::size_t i = 0; i < lists.shape(0); ++i)
-        require(lists(i) < self.segment.n_lists, "a list is not below n_lists");
-    if (probed) {
-        require_size(*probed, 0, lists.shape(0), "probed");
-        require_size(*probed, 1, pool.n_tokens(), "probed");
-    }
+void make_candidates(Candidates* self, const Query& query, const MappedCollection& collection,
+                     std::size_t k_prime, bool all_lists, bool own_lists, bool thresholds) {
+    require_same(query, collection);
+    Pooling pooling;
+    pooling.k_prime = k_prime;
+    pooling.all_lists = all_lists;
+    pooling.own_lists = own_lists;
+    pooling.thresholds = thresholds;
     nb::gil_scoped_release release;
-    pool.add(self.segment, lists.data(), lists.shape(0), probed ? probed->data() : nullptr);
+    new (self) Candidates(query, collection.collection, pooling);
 }
 
-nb::tuple pool_result(const Pool& pool) {
-    Result<std::uint64_t> ordinals({pool.n_documents()});
-    std::copy(pool.ordinals().begin(), pool.ordinals().end(), ordinals.values);
-    Result<float> best({pool.n_documents(), pool.n_tokens()}), thresholds({pool.n_tokens()});
+nb::tuple ranking(const std::vector<Scored>& found) {
+    Result<std::uint64_t> ordinals({found.size()});
+    Result<float> scores({found.size()});
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        ordinals.values[i] = found[i].number;
+        scores.values[i] = found[i].score;
+    }
+    return nb::make_tuple(ordinals.take(), scores.take());
+}
+
+nb::tuple best_imputed(const Candidates& candidates, std::size_t k, bool retrieved_only) {
+    std::vector<Scored> found;
     {
         nb::gil_scoped_release release;
-        pool.best(best.values);
-        pool.thresholds(thresholds.values);
+        found = candidates.best_imputed(k, retrieved_only);
     }
-    return nb::make_tuple(ordinals.take(), best.take(), thresholds.take());
+    return ranking(found);
+}
+
+nb::tuple best_lower_bounds(const Candidates& candidates, std::size_t k) {
+    std::vector<Scored> found;
+    {
+        nb::gil_scoped_release release;
+        found = candidates.best_lower_bounds(k);
+    }
+    return ranking(found);
+}
+
+template <typename T>
+nb::ndarray<nb::numpy, T> array(const std::vector<T>& values) {
+    Result<T> copy({values.size()});
+    std::copy(values.begin(), values.end(), copy.values);
+    return copy.take();
 }
 
 std::vector<std::string> instruction_sets() {
@@ -335,22 +390,31 @@ NB_MODULE(_native, m) {
 
     nb::class_<Codec>(m, "Codec")
         .def("__init__", &make_codec, "n_bits"_a, "centroids"_a, "centroid_scales"_a,
-             "codebook"_a = nb::none(), "gains"_a = nb::none(), "lengths"_a = nb::none())
+             "codebook"_a = nb::none(), "codebook_scale"_a = nb::none(), "gains"_a = nb::none(),
+             "lengths"_a = nb::none())
         .def("encode", &encode, "embeddings"_a, "centroids"_a);
 
     nb::class_<MappedSegment>(m, "Segment")
-        .def("__init__", &make_segment, "codec"_a, "first_ordinal"_a, "list_centroids"_a,
+        .def("__init__", &make_segment, "codec"_a, "name"_a, "first_ordinal"_a, "list_centroids"_a,
              "list_offsets"_a, "document_offsets"_a, "ordinals"_a, "ordinal_bits"_a, "positions"_a,
              "position_bits"_a, "codes"_a, "gains"_a = nb::none(), "lengths"_a = nb::none())
         .def("decode_document", &decode_document, "codec"_a, "ordinal"_a);
 
-    nb::class_<Query>(m, "Query")
-        .def("__init__", &make_query, nb::keep_alive<1, 2>(), "codec"_a, "embeddings"_a)
-        .def("probe", &probe, "n_probe"_a)
-        .def("maxsim", &maxsim, "segment"_a, "ordinals"_a);
+    nb::class_<MappedCollection>(m, "Collection")
+        .def("__init__", &make_collection, "codec"_a, "segments"_a);
 
-    nb::class_<Pool>(m, "Pool")
-        .def(nb::init<const Query&, std::size_t>(), nb::keep_alive<1, 2>(), "query"_a, "k_prime"_a)
-        .def("add", &add_to_pool, "segment"_a, "lists"_a, "probed"_a = nb::none())
-        .def("result", &pool_result);
+    nb::class_<Query>(m, "Query")
+        .def("__init__", &make_query, nb::keep_alive<1, 2>(), "codec"_a, "embeddings"_a,
+             "n_probe"_a = 0, "threads"_a = 1)
+        .def("probes", &probes)
+        .def("maxsim", &maxsim_of, "collection"_a, "ordinals"_a);
+
+    nb::class_<Candidates>(m, "Candidates")
+        .def("__init__", &make_candidates, nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>(),
+             "query"_a, "collection"_a, "k_prime"_a, "all_lists"_a = false, "own_lists"_a = false,
+             "thresholds"_a = true)
+        .def("best_imputed", &best_imputed, "k"_a, "retrieved_only"_a = false)
+        .def("best_lower_bounds", &best_lower_bounds, "k"_a)
+        .def("retrieved", [](const Candidates& c) { return array(c.retrieved()); })
+        .def("thresholds", [](const Candidates& c) { return array(c.thresholds()); });
 }

@@ -23,9 +23,11 @@ class Codec {
         std::size_t n_centroids = 0;
         const std::int8_t* centroids = nullptr;  // (n_centroids, dim)
         const float* centroid_scales = nullptr;  // (n_centroids)
-        const float* codebook = nullptr;  // (256, 8 / n_bits); unused with HALF, as all that follow
-        const float* gains = nullptr;     // (256), ascending
-        const float* lengths = nullptr;   // (256), ascending; null if all tokens have length 1
+        // With HALF there are none of these.
+        const std::int8_t* codebook = nullptr;  // (256, 8 / n_bits), in units of codebook_scale
+        float codebook_scale = 0;
+        const float* gains = nullptr;    // (256), ascending
+        const float* lengths = nullptr;  // (256), ascending; null if all tokens have length 1
     };
 
     explicit Codec(const Parameters& parameters);
@@ -35,14 +37,14 @@ class Codec {
     bool has_lengths() const { return !lengths_.empty(); }
     std::size_t n_centroids() const { return n_centroids_; }
     std::size_t code_bytes() const { return dim_ * n_bits_ / 8; }
-    float gain(std::uint8_t code) const { return gains_[code]; }
+    const std::int8_t* centroids() const { return centroids_.data(); }  // (n_centroids, dim)
+    const float* centroid_scales() const { return centroid_scales_.data(); }
+    // What the values of `unpack` are multiplied with before they are added to the centroid.
+    float gain(std::uint8_t code) const { return gains_[code] * codebook_scale_; }
     float length(std::uint8_t code) const { return lengths_[code]; }
 
-    // The centroid in single precision, (dim).
-    void centroid(std::size_t which, float* into) const;
-
-    // The codewords of a code, one after the other: (dim); with HALF the embedding itself.
-    void unpack(const std::uint8_t* code, float* into) const;
+    // The codewords of a code, one after the other: (dim), in units of the codebook's scale.
+    void unpack(const std::uint8_t* code, std::int8_t* into) const;
 
     // The decompressed embedding, (dim). The length code counts only if has_lengths().
     void decode(std::size_t centroid, const std::uint8_t* code, std::uint8_t gain,
@@ -57,8 +59,9 @@ class Codec {
     std::size_t dim_;
     unsigned n_bits_;
     std::size_t n_centroids_;
-    std::vector<std::int8_t> centroids_;
-    std::vector<float> centroid_scales_, codebook_, gains_, lengths_;
+    std::vector<std::int8_t> centroids_, codebook_;
+    std::vector<float> centroid_scales_, gains_, lengths_;
+    float codebook_scale_ = 0;
     Panels codeword_panels_;  // codewords and minus half their square: the nearest has the largest
                               // product with a group of values and 1
 };

@@ -60,8 +60,9 @@ bool has_avx2() {
            all_of(cpuid(7).b, AVX2);
 }
 bool has_avx512() {
-    constexpr unsigned F = 1u << 16, DQ = 1u << 17, BW = 1u << 30, VL = 1u << 31;
-    return has_avx2() && all_of(saved_registers(), 0xe6) && all_of(cpuid(7).b, F | DQ | BW | VL);
+    constexpr unsigned F = 1u << 16, DQ = 1u << 17, BW = 1u << 30, VL = 1u << 31, VNNI = 1u << 11;
+    return has_avx2() && all_of(saved_registers(), 0xe6) && all_of(cpuid(7).b, F | DQ | BW | VL) &&
+           all_of(cpuid(7).c, VNNI);
 }
 #endif
 

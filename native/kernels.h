@@ -17,11 +17,23 @@
 namespace colxtr {
 
 // Vectors that are multiplied many times are kept in panels of PANEL columns:
-// panels[p][d][column], columns beyond the last one zero.
+// panels[p][d][column], columns beyond the last one zero. Panels of int8 are panels[p][d / 4]
+// [column][d % 4].
 constexpr std::size_t PANEL = 32;
 
 // Callers give room for, and may let `multiply` read, rows up to the next multiple of ROWS.
 constexpr std::size_t ROWS = 8;
+
+// Thresholds that `count_above` compares with at a time.
+constexpr std::size_t FLOORS = 6;
+
+// Rows of small integers and how their products with a query become similarities.
+struct ScoredRows {
+    const std::int8_t* values = nullptr;  // (n_rows, dim)
+    const float* gains = nullptr;         // (n_rows)
+    const float* weights = nullptr;       // (n_rows); not read without bases
+    const float* const* bases = nullptr;  // (n_rows), each with stride values; null for none
+};
 
 struct Kernels {
     const char* name;
@@ -35,6 +47,29 @@ struct Kernels {
     // rows as above.
     void (*nearest)(const float* rows, std::size_t n_rows, std::size_t dim, const float* panels,
                     std::size_t n_columns, std::uint32_t* best);
+
+    // scores[row * stride + lane] = weights[row] * bases[row][lane]
+    //                             + gains[row] * <rows[row], column `lane`>, stride = n_panels *
+    // PANEL. rows: (n_rows, dim), dim a multiple of 4. The products are exact integers, and what
+    // follows is rounded alike everywhere: all instruction sets give the same bits. `scores` is
+    // writable, all else readable, up to the next multiple of ROWS.
+    void (*score)(const ScoredRows& rows, std::size_t n_rows, std::size_t dim,
+                  const std::int8_t* panels, std::size_t n_panels, float* scores);
+
+    // The first row with a value above that lane's floor, or n_rows; `lanes` has a bit for each
+    // such lane. rows: PANEL values at rows + row * stride.
+    std::size_t (*find_above)(const float* rows, std::size_t n_rows, std::size_t stride,
+                              const float* floors, std::uint32_t* lanes);
+
+    // counts[f][lane] += rows whose value is above floors[f][lane], for FLOORS floors; rows as
+    // above.
+    void (*count_above)(const float* rows, std::size_t n_rows, std::size_t stride,
+                        const float (*floors)[PANEL], std::uint32_t (*counts)[PANEL]);
+
+    // sums[row] = sum over lanes of weights[lane] * max(rows[row][lane], floors[lane]), added in
+    // one order everywhere; stride is a multiple of PANEL.
+    void (*sum_maxima)(const float* rows, std::size_t n_rows, std::size_t stride,
+                       const float* floors, const float* weights, float* sums);
 
     // into[i] = max(into[i], from[i]); n is a multiple of PANEL.
     void (*maximum)(float* into, const float* from, std::size_t n);

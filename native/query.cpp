@@ -3,99 +3,149 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <utility>
 
+#include "bits.h"
 #include "kernels.h"
+#include "threads.h"
 
 namespace colxtr {
 
 namespace {
 constexpr float NONE = -std::numeric_limits<float>::infinity();
-}
+constexpr std::size_t CENTROIDS = 512;  // of one piece of work: their rows stay in a near cache
+}  // namespace
 
-Query::Query(const Codec& codec, const float* embeddings, std::size_t n_tokens)
-    : codec_(codec), n_tokens_(n_tokens), panels_(embeddings, n_tokens, codec.dim()) {
-    const std::size_t stride = panels_.stride(), dim = codec.dim(),
-                      n_centroids = codec.n_centroids();
-    centroid_products_ = Buffer<float>((n_centroids + ROWS - 1) / ROWS * ROWS * stride);
-    Buffer<float> rows(BLOCK * dim);
-    for (std::size_t c = 0; c < n_centroids; c += BLOCK) {
-        const std::size_t count = std::min(BLOCK, n_centroids - c);
-        for (std::size_t i = 0; i < count; ++i) codec.centroid(c + i, rows.data() + i * dim);
-        panels_.multiply(rows.data(), count, centroid_products_.data() + c * stride);
+Query::Query(const Codec& codec, const float* embeddings, std::size_t n_tokens, std::size_t n_probe,
+             std::size_t threads)
+    : codec_(codec),
+      n_tokens_(n_tokens),
+      threads_(threads),
+      columns_(stride() * codec.dim()),
+      scales_(stride()),
+      weights_(stride()) {
+    quantise(embeddings);
+    meet_centroids(n_probe);
+    if (codec.is_half()) {
+        half_columns_ = Panels(embeddings, n_tokens, codec.dim());
+        std::fill(scales_.data(), scales_.data() + n_tokens, 1.0f);
     }
+    for (std::size_t i = 0; i < n_tokens; ++i)
+        weights_[i] = scales_[i] / static_cast<float>(n_tokens);
 }
 
-void Query::probe(std::size_t n_probe, std::uint32_t* centroids) const {
-    using Found = std::pair<float, std::uint32_t>;
-    const auto before = [](const Found& a, const Found& b) {
-        return a.first > b.first || (a.first == b.first && a.second < b.second);
-    };
-    std::vector<Found> heap;  // the worst on top
-    for (std::size_t i = 0; i < n_tokens_; ++i) {
-        heap.clear();
-        for (std::uint32_t c = 0; c < codec_.n_centroids(); ++c) {
-            float product = centroid_products_[c * stride() + i];
-            if (std::isnan(product)) product = NONE;  // it has no place in an order
-            if (heap.size() < n_probe) {
-                heap.emplace_back(product, c);
-                std::push_heap(heap.begin(), heap.end(), before);
-            } else if (product > heap.front().first) {
-                std::pop_heap(heap.begin(), heap.end(), before);
-                heap.back() = {product, c};
-                std::push_heap(heap.begin(), heap.end(), before);
-            }
-        }
-        std::sort(heap.begin(), heap.end(), before);
-        for (std::size_t p = 0; p < n_probe; ++p) centroids[i * n_probe + p] = heap[p].second;
-    }
-}
-
-Query::Scratch::Scratch(const Query& query)
-    : rows(BLOCK * query.codec().dim()), similarities(BLOCK * query.stride()) {}
-
-void Query::score(const Segment& segment, std::size_t count, Scratch& scratch) const {
+void Query::quantise(const float* embeddings) {
     const std::size_t dim = codec_.dim();
-    for (std::size_t r = 0; r < count; ++r)
-        codec_.unpack(segment.code(scratch.positions[r]), scratch.rows.data() + r * dim);
-    panels_.multiply(scratch.rows.data(), count, scratch.similarities.data());
-    if (codec_.is_half()) return;
-    for (std::size_t r = 0; r < count; ++r) {
-        const std::size_t position = scratch.positions[r];
-        const float* base = centroid_products_.data() + scratch.centroids[r] * stride();
-        const float length = codec_.has_lengths() ? codec_.length(segment.lengths[position]) : 1;
-        const float gain = length * codec_.gain(segment.gains[position]);
-        float* row = scratch.similarities.data() + r * stride();
-        for (std::size_t i = 0; i < stride(); ++i) row[i] = length * base[i] + gain * row[i];
+    for (std::size_t i = 0; i < n_tokens_; ++i) {
+        const float* embedding = embeddings + i * dim;
+        float largest = 0;
+        for (std::size_t d = 0; d < dim; ++d) largest = std::max(largest, std::fabs(embedding[d]));
+        scales_[i] = largest / 127;
+        const float inverse = largest > 0 ? 127 / largest : 0;
+        std::int8_t* column = columns_.data() + i / PANEL * PANEL * dim + i % PANEL * 4;
+        for (std::size_t d = 0; d < dim; ++d)
+            column[d / 4 * 4 * PANEL + d % 4] =
+                static_cast<std::int8_t>(std::nearbyint(embedding[d] * inverse));
     }
 }
 
-void Query::maxsim(const Segment& segment, const std::uint64_t* ordinals, std::size_t count,
-                   float* scores) const {
-    Scratch scratch(*this);
-    Buffer<float> best(stride());
-    for (std::size_t document = 0; document < count; ++document) {
-        const std::size_t begin = segment.document_offsets[ordinals[document]];
-        const std::size_t end = segment.document_offsets[ordinals[document] + 1];
-        std::fill(best.data(), best.data() + stride(), NONE);
-        for (std::size_t token = begin; token < end; token += BLOCK) {
-            const std::size_t block = std::min(BLOCK, end - token);
-            for (std::size_t r = 0; r < block; ++r) {
-                scratch.positions[r] = segment.position(token + r);
-                segment.prefetch(scratch.positions[r]);
-            }
-            for (std::size_t r = 0; r < block; ++r)
-                scratch.centroids[r] =
-                    segment.list_centroids[segment.list_of(scratch.positions[r])];
-            score(segment, block, scratch);
-            for (std::size_t r = 0; r < block; ++r)
-                kernels().maximum(best.data(), scratch.similarities.data() + r * stride(),
-                                  stride());
-        }
-        double sum = 0;
-        for (std::size_t i = 0; i < n_tokens_; ++i) sum += best[i];
-        scores[document] = static_cast<float>(sum / static_cast<double>(n_tokens_));
+// The products of all centroids with all tokens, and the nearest centroids of each token: looked
+// for while a piece of the products is still in the cache.
+void Query::meet_centroids(std::size_t n_probe) {
+    const std::size_t n = codec_.n_centroids(), dim = codec_.dim(), columns = stride();
+    float* products = lease_->products.of((n + ROWS) * columns);
+    products_ = products;
+    const std::size_t pieces = (n + CENTROIDS - 1) / CENTROIDS;
+    const std::size_t threads = std::min(threads_, pieces);
+    std::vector<std::vector<Top>> nearest(threads, std::vector<Top>(n_tokens_, Top(n_probe)));
+    std::vector<Buffer<float>> floors;
+    for (std::size_t t = 0; t < threads; ++t) {
+        floors.emplace_back(columns);
+        std::fill(floors[t].data(), floors[t].data() + columns,
+                  n_probe ? NONE : std::numeric_limits<float>::infinity());
+        for (std::size_t i = n_tokens_; i < columns; ++i)  // never looked at
+            floors[t][i] = std::numeric_limits<float>::infinity();
     }
+    run(pieces, threads, [&](std::size_t piece, std::size_t thread) {
+        const std::size_t first = piece * CENTROIDS, count = std::min(CENTROIDS, n - first);
+        // The last rows come from a copy: the kernel reads and writes whole tiles.
+        const std::size_t whole = count / ROWS * ROWS;
+        ScoredRows rows;
+        rows.values = codec_.centroids() + first * dim;
+        rows.gains = codec_.centroid_scales() + first;
+        kernels().score(rows, whole, dim, columns_.data(), columns / PANEL,
+                        products + first * columns);
+        if (whole < count) {
+            Buffer<std::int8_t> values(ROWS * dim);
+            Buffer<float> gains(ROWS);
+            std::copy(rows.values + whole * dim, rows.values + count * dim, values.data());
+            std::copy(rows.gains + whole, rows.gains + count, gains.data());
+            rows.values = values.data();
+            rows.gains = gains.data();
+            kernels().score(rows, count - whole, dim, columns_.data(), columns / PANEL,
+                            products + (first + whole) * columns);
+        }
+        float* floor = floors[thread].data();
+        for (std::size_t panel = 0; panel < columns && n_probe; panel += PANEL) {
+            const float* row = products + first * columns + panel;
+            for (std::size_t c = 0; c < count; ++c) {
+                std::uint32_t lanes = 0;
+                c += kernels().find_above(row + c * columns, count - c, columns, floor + panel,
+                                          &lanes);
+                for (; lanes; lanes &= lanes - 1) {
+                    const std::size_t lane = panel + lowest_bit(lanes);
+                    Top& top = nearest[thread][lane];
+                    top.offer({row[c * columns + lane - panel], first + c});
+                    floor[lane] = top.floor();
+                }
+            }
+        }
+    });
+    probes_.resize(n_tokens_ * n_probe);
+    for (std::size_t i = 0; i < n_tokens_; ++i) {
+        for (std::size_t t = 1; t < threads; ++t) nearest[0][i].offer(nearest[t][i]);
+        const std::vector<Scored> found = nearest[0][i].sorted();
+        for (std::size_t p = 0; p < found.size(); ++p)
+            probes_[i * n_probe + p] = static_cast<std::uint32_t>(found[p].number);
+    }
+}
+
+Query::Block::Block(const Query& query)
+    : values(BLOCK * query.codec().dim()),
+      halves(query.codec().is_half() ? BLOCK * query.codec().dim() : 0),
+      gains{},
+      weights{} {
+    std::fill(bases, bases + BLOCK, query.products_);
+}
+
+void Query::score(Block& block, float* rows) const {
+    const std::size_t dim = codec_.dim();
+    const Segment& segment = *block.segment;
+    if (codec_.is_half()) {
+        for (std::size_t r = 0; r < block.count; ++r)
+            kernels().half_to_float(
+                reinterpret_cast<const std::uint16_t*>(segment.code(block.positions[r])), dim,
+                block.halves.data() + r * dim);
+        half_columns_.multiply(block.halves.data(), block.count, rows);
+        return;
+    }
+    for (std::size_t r = 0; r < block.count; ++r) {
+        const std::size_t position = block.positions[r];
+        codec_.unpack(segment.code(position), block.values.data() + r * dim);
+        block.weights[r] = codec_.has_lengths() ? codec_.length(segment.lengths[position]) : 1;
+        block.gains[r] = block.weights[r] * codec_.gain(segment.gains[position]);
+        block.bases[r] = products_ + block.centroids[r] * stride();
+    }
+    ScoredRows scored;
+    scored.values = block.values.data();
+    scored.gains = block.gains;
+    scored.weights = block.weights;
+    scored.bases = block.bases;
+    kernels().score(scored, block.count, dim, columns_.data(), stride() / PANEL, rows);
+}
+
+void Query::prefetch(std::uint32_t centroid) const {
+    const float* row = products_ + centroid * stride();
+    for (std::size_t column = 0; column < stride(); column += 16) prefetch_line(row + column);
 }
 
 }  // namespace colxtr

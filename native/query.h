@@ -1,4 +1,8 @@
 // A query, prepared for one codec: all that does not depend on a document is computed once.
+//
+// Query tokens are eight-bit integers times a scale of their own. What is compared while a query
+// is answered are *columns*: similarities divided by that scale, in rows of `stride` columns, one
+// for each query token, those beyond the last one zero. `weights` makes scores of them.
 #pragma once
 
 #include <cstddef>
@@ -9,49 +13,69 @@
 #include "codec.h"
 #include "panels.h"
 #include "segment.h"
+#include "top.h"
+#include "workspace.h"
 
 namespace colxtr {
 
 class Query {
  public:
-    static constexpr std::size_t BLOCK = 64;  // tokens scored together
+    static constexpr std::size_t BLOCK = 64;  // tokens scored together, a multiple of ROWS
 
     // embeddings: (n_tokens, dim), rotated as the codec's centroids are. The codec must outlive
-    // the query.
-    Query(const Codec& codec, const float* embeddings, std::size_t n_tokens);
+    // the query. Looks for the `n_probe` nearest centroids of each token; 0 for none.
+    Query(const Codec& codec, const float* embeddings, std::size_t n_tokens, std::size_t n_probe,
+          std::size_t threads);
 
     const Codec& codec() const { return codec_; }
     std::size_t n_tokens() const { return n_tokens_; }
+    std::size_t threads() const { return threads_; }
     // n_tokens up to the next multiple of PANEL.
-    std::size_t stride() const { return panels_.stride(); }
+    std::size_t stride() const { return (n_tokens_ + PANEL - 1) / PANEL * PANEL; }
+    // What a value in a column is multiplied with to be a similarity, (stride).
+    const float* scales() const { return scales_.data(); }
+    // The same divided by n_tokens: a document's score is the sum of its largest values so
+    // weighted.
+    const float* weights() const { return weights_.data(); }
+    // The nearest centroids of each token, the nearest first, equals by number: (n_tokens,
+    // n_probe).
+    const std::vector<std::uint32_t>& probes() const { return probes_; }
 
-    // The n_probe nearest centroids of each query token, the nearest first, equals by number:
-    // (n_tokens, n_probe).
-    void probe(std::size_t n_probe, std::uint32_t* centroids) const;
+    // Tokens of one segment, and what is worked out of them.
+    struct Block {
+        explicit Block(const Query& query);
+        const Segment* segment = nullptr;
+        std::size_t count = 0;
+        std::size_t positions[BLOCK];
+        std::uint32_t centroids[BLOCK];
 
-    // Room for one block, reused.
-    struct Scratch {
-        explicit Scratch(const Query& query);
-        std::size_t positions[BLOCK];    // list positions of the tokens
-        std::uint32_t centroids[BLOCK];  // and their centroids
-        Buffer<float> rows;              // (BLOCK, dim)
-        Buffer<float> similarities;      // (BLOCK, stride)
+     private:
+        friend class Query;
+        Buffer<std::int8_t> values;  // (BLOCK, dim)
+        Buffer<float> halves;        // (BLOCK, dim), with HALF
+        float gains[BLOCK], weights[BLOCK];
+        const float* bases[BLOCK];
     };
 
-    // Similarities of `count` <= BLOCK tokens with every query token; columns beyond n_tokens
-    // are zero.
-    void score(const Segment& segment, std::size_t count, Scratch& scratch) const;
+    // Writes a row for each token of the block, and anything to the rows up to the next multiple
+    // of ROWS.
+    void score(Block& block, float* rows) const;
 
-    // Mean over the query tokens of the largest similarity with a token of the document;
-    // minus infinity for a document without tokens. Ordinals are the segment's own.
-    void maxsim(const Segment& segment, const std::uint64_t* ordinals, std::size_t count,
-                float* scores) const;
+    // Asks for what `score` will read of a centroid.
+    void prefetch(std::uint32_t centroid) const;
 
  private:
+    void quantise(const float* embeddings);
+    void meet_centroids(std::size_t n_probe);
+
     const Codec& codec_;
-    std::size_t n_tokens_;
-    Panels panels_;                    // the query tokens
-    Buffer<float> centroid_products_;  // (n_centroids, stride)
+    std::size_t n_tokens_, threads_;
+    Buffer<std::int8_t> columns_;  // in panels
+    Panels half_columns_;          // with HALF the tokens meet the embeddings as they are
+    Buffer<float> scales_, weights_;
+    std::vector<std::uint32_t> probes_;
+    Lease lease_;
+    const float* products_ = nullptr;  // (n_centroids, stride)
 };
 
 }  // namespace colxtr

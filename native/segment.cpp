@@ -1,28 +1,31 @@
 #include "segment.h"
 
+#include "bits.h"
+
 namespace colxtr {
 
 namespace {
 
-void require(bool holds, const char* what) {
-    if (!holds) throw Corrupt(what);
-}
-
-void check_offsets(const std::uint64_t* offsets, std::size_t count, std::size_t end,
-                   const char* what) {
-    require(offsets[0] == 0 && offsets[count] == end, what);
-    for (std::size_t i = 0; i < count; ++i) require(offsets[i] <= offsets[i + 1], what);
+bool ascend(const std::uint64_t* offsets, std::size_t count, std::size_t end) {
+    if (offsets[0] != 0 || offsets[count] != end) return false;
+    for (std::size_t i = 0; i < count; ++i)
+        if (offsets[i] > offsets[i + 1]) return false;
+    return true;
 }
 
 }  // namespace
+
+void Segment::require(bool holds, const char* what) const {
+    if (!holds) throw Corrupt(name + ": damaged: " + what);
+}
 
 void Segment::prepare(const Codec& codec) {
     require(code_bytes == codec.code_bytes(), "codes have another width than the codec's");
     require((gains != nullptr) == !codec.is_half(), "gains do not fit the codec");
     require((lengths != nullptr) == codec.has_lengths(), "lengths do not fit the codec");
-    check_offsets(list_offsets, n_lists, n_tokens, "list_offsets do not ascend to n_tokens");
-    check_offsets(document_offsets, n_documents, n_tokens,
-                  "document_offsets do not ascend to n_tokens");
+    require(ascend(list_offsets, n_lists, n_tokens), "list_offsets do not ascend to n_tokens");
+    require(ascend(document_offsets, n_documents, n_tokens),
+            "document_offsets do not ascend to n_tokens");
     for (std::size_t i = 0; i < n_lists; ++i)
         require(list_centroids[i] < codec.n_centroids() &&
                     (i == 0 || list_centroids[i - 1] < list_centroids[i]),
@@ -37,13 +40,13 @@ void Segment::prepare(const Codec& codec) {
 
 std::size_t Segment::ordinal(std::size_t position) const {
     const std::size_t found = ordinals[position];
-    if (found >= n_documents) throw Corrupt("an ordinal is not below n_documents");
+    require(found < n_documents, "an ordinal is not below n_documents");
     return found;
 }
 
 std::size_t Segment::position(std::size_t token) const {
     const std::size_t found = positions[token];
-    if (found >= n_tokens) throw Corrupt("a position is not below n_tokens");
+    require(found < n_tokens, "a position is not below n_tokens");
     return found;
 }
 
@@ -54,15 +57,11 @@ std::size_t Segment::list_of(std::size_t position) const {
 }
 
 void Segment::prefetch(std::size_t position) const {
-#if defined(__GNUC__) || defined(__clang__)
     const std::uint8_t* first = code(position);
-    __builtin_prefetch(first);
-    __builtin_prefetch(first + code_bytes - 1);
-    if (gains) __builtin_prefetch(gains + position);
-    __builtin_prefetch(block_lists.data() + position / BLOCK);
-#else
-    (void)position;
-#endif
+    for (std::size_t byte = 0; byte < code_bytes; byte += 64) prefetch_line(first + byte);
+    prefetch_line(first + code_bytes - 1);
+    if (gains) prefetch_line(gains + position);
+    prefetch_line(block_lists.data() + position / BLOCK);
 }
 
 }  // namespace colxtr

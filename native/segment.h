@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "codec.h"
@@ -20,6 +21,7 @@ struct Corrupt : std::runtime_error {
 };
 
 struct Segment {
+    std::string name;  // of its file, for errors
     std::size_t n_tokens = 0, n_documents = 0, n_lists = 0, code_bytes = 0;
     std::uint64_t first_ordinal = 0;                  // of its documents, in the whole index
     const std::uint32_t* list_centroids = nullptr;    // (n_lists), ascending
@@ -35,6 +37,9 @@ struct Segment {
     // where a search through all offsets would miss the cache a dozen times.
     static constexpr std::size_t BLOCK = 64;
     std::vector<std::uint32_t> block_lists;
+
+    // Throws Corrupt, with the name, unless `holds`.
+    void require(bool holds, const char* what) const;
 
     // Checks the arrays, then fills `block_lists`.
     void prepare(const Codec& codec);

@@ -17,15 +17,69 @@ struct V {
     static V broadcast(const float* p) { return {_mm256_broadcast_ss(p)}; }
     static V multiply_add(V a, V b, V c) { return {_mm256_fmadd_ps(a.lanes, b.lanes, c.lanes)}; }
     static V max(V a, V b) { return {_mm256_max_ps(a.lanes, b.lanes)}; }
+    static V add(V a, V b) { return {_mm256_add_ps(a.lanes, b.lanes)}; }
+    static V multiply(V a, V b) { return {_mm256_mul_ps(a.lanes, b.lanes)}; }
+    static std::uint32_t above(V a, V b) {
+        const __m256 more = _mm256_cmp_ps(a.lanes, b.lanes, _CMP_GT_OQ);
+        return static_cast<std::uint32_t>(_mm256_movemask_ps(more));
+    }
+
+    using Counter = __m256i;
+    static Counter load_count(const std::uint32_t* p) {
+        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    }
+    static void store_count(std::uint32_t* p, Counter c) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), c);
+    }
+    static Counter count(Counter c, V a, V b) {
+        const __m256 more = _mm256_cmp_ps(a.lanes, b.lanes, _CMP_GT_OQ);  // -1 where it is so
+        return _mm256_sub_epi32(c, _mm256_castps_si256(more));
+    }
+};
+
+struct I {
+    static constexpr std::size_t LANES = 8;
+    static constexpr std::size_t ROWS = 2;
+    // The instruction multiplies unsigned with signed bytes, and saturates sums of two products:
+    // with absolute values up to 128 and 127 none can.
+    struct Group {
+        __m256i value, absolute;
+    };
+    using Columns = __m256i;
+    __m256i lanes;
+
+    static Group group(const std::int8_t* p) {
+        int four;
+        __builtin_memcpy(&four, p, sizeof four);
+        const __m256i value = _mm256_set1_epi32(four);
+        return {value, _mm256_abs_epi8(value)};
+    }
+    static Columns columns(const std::int8_t* p) {
+        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    }
+    static I dot(I sums, Group group, Columns columns) {
+        const __m256i pairs =
+            _mm256_maddubs_epi16(group.absolute, _mm256_sign_epi8(columns, group.value));
+        return {_mm256_add_epi32(sums.lanes, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))};
+    }
+    static I load(const std::int32_t* p) {
+        return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
+    }
+    static V to_float(I sums) { return {_mm256_cvtepi32_ps(sums.lanes)}; }
+    static void start(const std::int8_t*, std::size_t, std::int32_t* into) {
+        for (std::size_t lane = 0; lane < colxtr::PANEL; ++lane) into[lane] = 0;
+    }
 };
 
 #include "half_f16c.inl"
 #include "kernels.inl"
+#include "scoring.inl"
 
 }  // namespace
 
 namespace colxtr {
 extern const Kernels avx2_kernels;
-const Kernels avx2_kernels = {"avx2", multiply, nearest, maximum, half_to_float};
+const Kernels avx2_kernels = {"avx2",      multiply,   nearest, score,        find_above,
+                              count_above, sum_maxima, maximum, half_to_float};
 }  // namespace colxtr
 #endif

@@ -1,4 +1,4 @@
-// AVX-512 F, BW, VL, DQ: Intel servers since 2017, AMD since Zen 4.
+// AVX-512 F, BW, VL, DQ and VNNI: Intel servers since 2019, AMD since Zen 4.
 #include "kernels.h"
 
 #if defined(COLXTR_X86)
@@ -17,15 +17,61 @@ struct V {
     static V broadcast(const float* p) { return {_mm512_set1_ps(*p)}; }
     static V multiply_add(V a, V b, V c) { return {_mm512_fmadd_ps(a.lanes, b.lanes, c.lanes)}; }
     static V max(V a, V b) { return {_mm512_max_ps(a.lanes, b.lanes)}; }
+    static V add(V a, V b) { return {_mm512_add_ps(a.lanes, b.lanes)}; }
+    static V multiply(V a, V b) { return {_mm512_mul_ps(a.lanes, b.lanes)}; }
+    static std::uint32_t above(V a, V b) {
+        return _mm512_cmp_ps_mask(a.lanes, b.lanes, _CMP_GT_OQ);
+    }
+
+    using Counter = __m512i;
+    static Counter load_count(const std::uint32_t* p) { return _mm512_loadu_si512(p); }
+    static void store_count(std::uint32_t* p, Counter c) { _mm512_storeu_si512(p, c); }
+    static Counter count(Counter c, V a, V b) {
+        const __mmask16 more = _mm512_cmp_ps_mask(a.lanes, b.lanes, _CMP_GT_OQ);
+        return _mm512_mask_add_epi32(c, more, c, _mm512_set1_epi32(1));
+    }
+};
+
+struct I {
+    static constexpr std::size_t LANES = 16;
+    static constexpr std::size_t ROWS = 8;
+    using Group = __m512i;
+    using Columns = __m512i;
+    __m512i lanes;
+
+    // The instruction multiplies unsigned with signed bytes: values of rows go in as value + 128,
+    // and the sums start at -128 times the sum of the column.
+    static Group group(const std::int8_t* p) {
+        int four;
+        __builtin_memcpy(&four, p, sizeof four);
+        return _mm512_xor_si512(_mm512_set1_epi32(four), _mm512_set1_epi8(-128));
+    }
+    static Columns columns(const std::int8_t* p) { return _mm512_loadu_si512(p); }
+    static I dot(I sums, Group group, Columns columns) {
+        return {_mm512_dpbusd_epi32(sums.lanes, group, columns)};
+    }
+    static I load(const std::int32_t* p) { return {_mm512_loadu_si512(p)}; }
+    static V to_float(I sums) { return {_mm512_cvtepi32_ps(sums.lanes)}; }
+    static void start(const std::int8_t* panel, std::size_t n_groups, std::int32_t* into) {
+        for (std::size_t lane = 0; lane < colxtr::PANEL; lane += LANES) {
+            __m512i sum = _mm512_setzero_si512();
+            for (std::size_t g = 0; g < n_groups; ++g)
+                sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(-128),
+                                          columns(panel + (g * colxtr::PANEL + lane) * 4));
+            _mm512_storeu_si512(into + lane, _mm512_sub_epi32(_mm512_setzero_si512(), sum));
+        }
+    }
 };
 
 #include "half_f16c.inl"
 #include "kernels.inl"
+#include "scoring.inl"
 
 }  // namespace
 
 namespace colxtr {
 extern const Kernels avx512_kernels;
-const Kernels avx512_kernels = {"avx512", multiply, nearest, maximum, half_to_float};
+const Kernels avx512_kernels = {"avx512",    multiply,   nearest, score,        find_above,
+                                count_above, sum_maxima, maximum, half_to_float};
 }  // namespace colxtr
 #endif

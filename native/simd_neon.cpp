@@ -17,9 +17,52 @@ struct V {
     static V broadcast(const float* p) { return {vld1q_dup_f32(p)}; }
     static V multiply_add(V a, V b, V c) { return {vfmaq_f32(c.lanes, a.lanes, b.lanes)}; }
     static V max(V a, V b) { return {vmaxq_f32(a.lanes, b.lanes)}; }
+    static V add(V a, V b) { return {vaddq_f32(a.lanes, b.lanes)}; }
+    static V multiply(V a, V b) { return {vmulq_f32(a.lanes, b.lanes)}; }
+    static std::uint32_t above(V a, V b) {
+        const uint32x4_t bits = {1, 2, 4, 8};
+        return vaddvq_u32(vandq_u32(vcgtq_f32(a.lanes, b.lanes), bits));
+    }
+
+    using Counter = uint32x4_t;
+    static Counter load_count(const std::uint32_t* p) { return vld1q_u32(p); }
+    static void store_count(std::uint32_t* p, Counter c) { vst1q_u32(p, c); }
+    static Counter count(Counter c, V a, V b) {
+        return vsubq_u32(c, vcgtq_f32(a.lanes, b.lanes));  // -1 where it is so
+    }
+};
+
+struct I {
+    static constexpr std::size_t LANES = 4;
+    static constexpr std::size_t ROWS = 2;
+    using Group = int8x16_t;
+    using Columns = int8x16_t;
+    int32x4_t lanes;
+
+    static Group group(const std::int8_t* p) {
+        std::int32_t four;
+        __builtin_memcpy(&four, p, sizeof four);
+        return vreinterpretq_s8_s32(vdupq_n_s32(four));
+    }
+    static Columns columns(const std::int8_t* p) { return vld1q_s8(p); }
+    static I dot(I sums, Group group, Columns columns) {
+#if defined(__ARM_FEATURE_DOTPROD)
+        return {vdotq_s32(sums.lanes, group, columns)};
+#else
+        const int16x8_t low = vmull_s8(vget_low_s8(group), vget_low_s8(columns));
+        const int16x8_t high = vmull_high_s8(group, columns);
+        return {vpadalq_s16(sums.lanes, vpaddq_s16(low, high))};  // two products fit 16 bits
+#endif
+    }
+    static I load(const std::int32_t* p) { return {vld1q_s32(p)}; }
+    static V to_float(I sums) { return {vcvtq_f32_s32(sums.lanes)}; }
+    static void start(const std::int8_t*, std::size_t, std::int32_t* into) {
+        for (std::size_t lane = 0; lane < colxtr::PANEL; ++lane) into[lane] = 0;
+    }
 };
 
 #include "kernels.inl"
+#include "scoring.inl"
 
 void half_to_float(const std::uint16_t* from, std::size_t n, float* into) {
     for (std::size_t i = 0; i < n; i += 4)
@@ -30,6 +73,7 @@ void half_to_float(const std::uint16_t* from, std::size_t n, float* into) {
 
 namespace colxtr {
 extern const Kernels neon_kernels;
-const Kernels neon_kernels = {"neon", multiply, nearest, maximum, half_to_float};
+const Kernels neon_kernels = {"neon",      multiply,   nearest, score,        find_above,
+                              count_above, sum_maxima, maximum, half_to_float};
 }  // namespace colxtr
 #endif

@@ -26,9 +26,60 @@ struct V {
             a.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];
         return a;
     }
+    static V add(V a, V b) {
+        for (std::size_t i = 0; i < 4; ++i) a.lane[i] += b.lane[i];
+        return a;
+    }
+    static V multiply(V a, V b) {
+        for (std::size_t i = 0; i < 4; ++i) a.lane[i] *= b.lane[i];
+        return a;
+    }
+    static std::uint32_t above(V a, V b) {
+        std::uint32_t bits = 0;
+        for (std::size_t i = 0; i < 4; ++i) bits |= std::uint32_t{a.lane[i] > b.lane[i]} << i;
+        return bits;
+    }
+
+    struct Counter {
+        std::uint32_t lane[4];
+    };
+    static Counter load_count(const std::uint32_t* p) { return {{p[0], p[1], p[2], p[3]}}; }
+    static void store_count(std::uint32_t* p, Counter c) {
+        for (std::size_t i = 0; i < 4; ++i) p[i] = c.lane[i];
+    }
+    static Counter count(Counter c, V a, V b) {
+        for (std::size_t i = 0; i < 4; ++i) c.lane[i] += a.lane[i] > b.lane[i];
+        return c;
+    }
+};
+
+struct I {
+    static constexpr std::size_t LANES = 4;
+    static constexpr std::size_t ROWS = 1;
+    using Group = const std::int8_t*;
+    using Columns = const std::int8_t*;
+    std::int32_t lane[4];
+
+    static Group group(const std::int8_t* p) { return p; }
+    static Columns columns(const std::int8_t* p) { return p; }
+    static I dot(I sums, Group group, Columns columns) {
+        for (std::size_t i = 0; i < 4; ++i)
+            for (std::size_t d = 0; d < 4; ++d) sums.lane[i] += group[d] * columns[4 * i + d];
+        return sums;
+    }
+    static I load(const std::int32_t* p) { return {{p[0], p[1], p[2], p[3]}}; }
+    static V to_float(I sums) {
+        V floats;
+        for (std::size_t i = 0; i < 4; ++i) floats.lane[i] = static_cast<float>(sums.lane[i]);
+        return floats;
+    }
+    static void start(const std::int8_t*, std::size_t, std::int32_t* into) {
+        for (std::size_t lane = 0; lane < colxtr::PANEL; ++lane) into[lane] = 0;
+    }
 };
 
 #include "kernels.inl"
+#include "scoring.inl"
 
 inline float as_float(std::uint32_t bits) {
     float value;
@@ -51,5 +102,6 @@ void half_to_float(const std::uint16_t* from, std::size_t n, float* into) {
 
 namespace colxtr {
 extern const Kernels scalar_kernels;
-const Kernels scalar_kernels = {"scalar", multiply, nearest, maximum, half_to_float};
+const Kernels scalar_kernels = {"scalar",    multiply,   nearest, score,        find_above,
+                                count_above, sum_maxima, maximum, half_to_float};
 }  // namespace colxtr

@@ -35,12 +35,16 @@ def native_segment_of_codes(
     codec: Codec, encoded: EncodedTokens, token_counts: list[int]
 ) -> kernels.Segment:
     arrays, widths = segment_arrays([Batch([], token_counts, encoded)])
-    return kernels.Segment(codec.native, 0, **arrays, **widths)
+    return kernels.Segment(codec.native, "made", 0, **arrays, **widths)
 
 
 def native_segment(codec: Codec, documents: list[NDArray[np.float32]]) -> kernels.Segment:
     encoded = codec.encode(np.concatenate(documents))
     return native_segment_of_codes(codec, encoded, [len(document) for document in documents])
+
+
+def native_collection(codec: Codec, *segments: kernels.Segment) -> kernels.Collection:
+    return kernels.Collection(codec.native, list(segments))
 
 
 def decompressed(index: Index) -> tuple[reference.Collection, list[NDArray[np.float32]]]:

@@ -4,18 +4,26 @@ import gc
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from colxtr import kernels, reference
 from colxtr.codec import Codec, EncodedTokens
 from colxtr.errors import CorruptIndexError, InputError
 from colxtr.storage.segment import Batch, segment_arrays
-from made import Clustered, native_segment, native_segment_of_codes, unit
+from made import (
+    Clustered,
+    native_collection,
+    native_segment,
+    native_segment_of_codes,
+    unit,
+)
 
 AWKWARD = [1, 7, 8, 9, 31, 32, 33, 63, 64, 65, 127, 128, 129]
 
@@ -65,9 +73,11 @@ def test_maxsim_of_a_query_of_any_length(
     codec = Codec.train(tokens, n_bits=n_bits, n_centroids=16)
     segment = native_segment(codec, documents)
     query = made.tokens(n_query_tokens)
-    scores = kernels.Query(codec.native, query).maxsim(segment, np.arange(20, dtype=np.uint64))
-    decoded = [segment.decode_document(codec.native, i)[0] for i in range(20)]
-    expected = reference.exact(query, decoded)
+    scores = codec.query(query).maxsim(
+        native_collection(codec, segment), np.arange(20, dtype=np.uint64)
+    )
+    decoded = [codec.rotated_back(segment.decode_document(codec.native, i)[0]) for i in range(20)]
+    expected = reference.exact(codec.as_searched(query), decoded)
     assert scores == pytest.approx([expected[i] for i in range(20)], abs=2e-6)
 
 
@@ -76,8 +86,138 @@ def test_probes_are_sorted_and_equals_by_number(instruction_set: str) -> None:
     codec = Codec.train(made.tokens(3000), n_bits=2, n_centroids=200)
     query = made.tokens(9)
     for n_probe in (1, 10, 200):
-        found = codec.query(query).probe(n_probe)
-        assert found.tolist() == reference.probes(query, codec.centroids, n_probe).tolist()
+        found = codec.query(query, n_probe).probes()
+        searched = codec.as_searched(query)
+        assert found.tolist() == reference.probes(searched, codec.centroids, n_probe).tolist()
+
+
+def large_store(n_tokens: int) -> tuple[Codec, kernels.Collection, NDArray[np.float32]]:
+    """Many tokens in few documents, and the tokens decompressed."""
+    made = Clustered(seed=n_tokens, dim=16)
+    tokens = made.tokens(n_tokens)
+    codec = Codec.train(tokens[:5000], n_bits=2, n_centroids=32)
+    counts = [100] * (n_tokens // 100)
+    segment = native_segment_of_codes(codec, codec.encode(tokens), counts)
+    decoded = np.concatenate(
+        [segment.decode_document(codec.native, i)[0] for i in range(len(counts))]
+    )
+    return codec, native_collection(codec, segment), codec.rotated_back(decoded)
+
+
+@pytest.mark.parametrize("k_prime", [1, 3, 500, 9_999, 19_999, 20_000])
+def test_thresholds_of_many_tokens(instruction_set: str, k_prime: int) -> None:
+    """Estimated from a sample, narrowed down, exact."""
+    codec, collection, decoded = large_store(20_000)
+    query = Clustered(seed=1, dim=16).tokens(40)
+    found = kernels.Candidates(codec.query(query), collection, k_prime, all_lists=True)
+    similarities = codec.as_searched(query) @ decoded.T
+    expected = np.sort(similarities, axis=1)[:, -k_prime]
+    assert found.thresholds() == pytest.approx(expected, abs=2e-6)
+
+
+def test_thresholds_of_equal_tokens(instruction_set: str) -> None:
+    codec, _, _ = large_store(5_000)
+    tokens = np.repeat(Clustered(seed=2, dim=16).tokens(2), [9_000, 3_000], axis=0)
+    collection = native_collection(
+        codec, native_segment_of_codes(codec, codec.encode(tokens), [12_000])
+    )
+    query = codec.query(tokens[:1])
+    best, second = np.sort(
+        codec.as_searched(tokens[:1])[0]
+        @ codec.rotated_back(
+            native_segment(codec, [tokens[8_999:9_001]]).decode_document(codec.native, 0)[0]
+        ).T
+    )[::-1]
+    for k_prime, expected in ((8_999, best), (9_000, best), (9_001, second), (12_000, second)):
+        found = kernels.Candidates(query, collection, k_prime, all_lists=True)
+        assert found.thresholds() == pytest.approx([expected], abs=2e-6)
+
+
+def test_rows_that_do_not_fit_are_dropped_or_given_room() -> None:
+    """512 query tokens and 40,000 tokens are 80 MB of similarities, more than are kept at first."""
+    codec, collection, decoded = large_store(40_000)
+    query = Clustered(seed=3, dim=16).tokens(512)
+    similarities = np.sort(codec.as_searched(query) @ decoded.T, axis=1)
+    for k_prime in (2, 39_000):  # nearly all rows are dropped, or none can be
+        found = kernels.Candidates(codec.query(query), collection, k_prime, all_lists=True)
+        assert found.thresholds() == pytest.approx(similarities[:, -k_prime], abs=2e-6)
+
+
+def everything(codec: Codec, collection: kernels.Collection, threads: int) -> list[list[float]]:
+    query = codec.query(Clustered(seed=4, dim=16).tokens(33), 3, threads)
+    pooled = kernels.Candidates(query, collection, 700)
+    own = kernels.Candidates(query, collection, 700, own_lists=True)
+    return [
+        each.tolist()
+        for each in (
+            query.probes(),
+            pooled.thresholds(),
+            *pooled.best_imputed(50),
+            *pooled.best_lower_bounds(50),
+            own.thresholds(),
+            *own.best_imputed(50, retrieved_only=True),
+            np.sort(own.retrieved()),
+            query.maxsim(collection, np.arange(100, dtype=np.uint64)),
+        )
+    ]
+
+
+def test_all_instruction_sets_and_numbers_of_threads_agree_to_the_bit() -> None:
+    codec, collection, _ = large_store(20_000)
+    expected = everything(codec, collection, 1)
+    before = kernels.instruction_set()
+    try:
+        for name in kernels.instruction_sets():
+            kernels.use_instruction_set(name)
+            for threads in (1, 2, 3, 7):
+                assert everything(codec, collection, threads) == expected, (name, threads)
+    finally:
+        kernels.use_instruction_set(before)
+
+
+def test_threads_survive_a_fork() -> None:
+    """The child of a process that has searched has a pool of its own."""
+    program = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from test_kernels import everything, large_store
+codec, collection, _ = large_store(10_000)
+expected = everything(codec, collection, 2)
+child = os.fork()
+if child == 0:
+    os._exit(0 if everything(codec, collection, 2) == expected else 1)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    folder = str(Path(__file__).parent)
+    subprocess.run([sys.executable, "-c", program, folder], check=True, timeout=120)
+
+
+def test_many_callers_share_the_pool() -> None:
+    codec, collection, _ = large_store(10_000)
+    expected = everything(codec, collection, 1)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: everything(codec, collection, 2), range(20)):
+            assert found == expected
+
+
+def test_eight_bits_of_a_query_lose_little(instruction_set: str) -> None:
+    """At most half a step per dimension: |q - q'|_inf <= max|q| / 254."""
+    made = Clustered(seed=5, dim=128)
+    documents = made.documents(50)
+    codec = Codec.train(np.concatenate(documents), n_bits=4, n_centroids=64)
+    segment = native_segment(codec, documents)
+    decoded = [segment.decode_document(codec.native, i)[0] for i in range(50)]
+    query = made.tokens(32)
+    rotated = codec.rotated(query)
+    steps = np.abs(rotated).max(axis=1) / 254
+    bound = float(steps.mean() * max(np.abs(d).sum(axis=1).max() for d in decoded))
+    scores = codec.query(query).maxsim(
+        native_collection(codec, segment), np.arange(50, dtype=np.uint64)
+    )
+    exact = reference.exact(rotated, decoded)
+    errors = np.abs(scores - [exact[i] for i in range(50)])
+    assert errors.max() <= bound
+    assert errors.max() < 5e-4  # errors of the dimensions cancel
 
 
 def test_half_precision_of_every_value(instruction_set: str) -> None:
@@ -144,36 +284,37 @@ def test_what_is_not_a_number_has_no_rank(instruction_set: str) -> None:
     query = kernels.Query(codec.native, tokens[:5])
     damaged = tokens.copy()
     damaged[::3] = np.nan
-    everything = np.zeros(1, np.uint32)
-    for k_prime in (0, 7, 1999, 2000, 2**63):
+    for k_prime in (7, 1999, 2000, 2**63):
         thresholds = []
         for rows in (damaged, np.delete(tokens, np.s_[::3], axis=0)):
             halves = rows.astype(np.float16).view(np.uint8)
             encoded = EncodedTokens(np.zeros(len(rows), np.uint32), halves, None)
-            pool = kernels.Pool(query, k_prime)
-            pool.add(native_segment_of_codes(codec, encoded, [len(rows)]), everything)
-            thresholds.append(pool.result()[2].tolist())
+            segment = native_segment_of_codes(codec, encoded, [len(rows)])
+            found = kernels.Candidates(
+                query, native_collection(codec, segment), k_prime, all_lists=True
+            )
+            thresholds.append(found.thresholds().tolist())
         assert thresholds[0] == pytest.approx(thresholds[1], abs=1e-6)
     codec.arrays["centroid_scales"][:] = np.nan
-    query = kernels.Query(kernels.Codec(16, **codec.arrays), tokens[:5])
-    assert query.probe(1).tolist() == [[0]] * 5
+    query = kernels.Query(kernels.Codec(16, **codec.arrays), tokens[:5], 1)
+    assert query.probes().tolist() == [[0]] * 5
 
 
 def test_arrays_live_as_long_as_what_uses_them() -> None:
     made = Clustered(seed=13)
     documents = made.documents(10)
 
-    def pool() -> kernels.Pool:
+    def query_and_collection() -> tuple[kernels.Query, kernels.Collection]:
         codec = Codec.train(np.concatenate(documents), n_bits=2, n_centroids=8)
-        pool = kernels.Pool(kernels.Query(codec.native, made.tokens(3)), 0)
         segment = native_segment(codec, documents)
-        gc.collect()
-        pool.add(segment, np.arange(8, dtype=np.uint32))
-        return pool
+        return codec.query(made.tokens(3), 2), native_collection(codec, segment)
 
-    held = pool()
+    found = kernels.Candidates(*query_and_collection(), 5)
     gc.collect()
-    assert np.isfinite(held.result()[1]).all()
+    assert np.isfinite(found.best_imputed(10)[1]).all()
+    query, collection = query_and_collection()
+    gc.collect()
+    assert np.isfinite(query.maxsim(collection, np.arange(10, dtype=np.uint64))).all()
 
 
 def test_a_constructor_that_fails_leaves_nothing_to_destroy() -> None:
@@ -222,6 +363,7 @@ class TestDamagedSegments:
         positions, bits = kernels.pack(np.arange(4, dtype=np.uint64))
         return {
             "codec": codec.native,
+            "name": "some/file",
             "first_ordinal": 0,
             "list_centroids": np.arange(4, dtype=np.uint32),
             "list_offsets": np.arange(5, dtype=np.uint64),
@@ -255,7 +397,7 @@ class TestDamagedSegments:
     def test_contradictions(self, parts: dict, name: str, value: object) -> None:
         with (
             pytest.raises(CorruptIndexError, match="some/file: damaged"),
-            kernels.damage_named(Path("some/file")),
+            kernels.damage_reported(),
         ):
             kernels.Segment(**parts | {name: value})
 
@@ -279,23 +421,39 @@ class TestDamagedSegments:
         encoded = EncodedTokens(np.zeros(1, np.uint32), codes, None)
         arrays, widths = segment_arrays([Batch([], [1], encoded)])
         with pytest.raises(ValueError, match="not aligned"):
-            kernels.Segment(codec.native, 0, **arrays | {"codes": codes}, **widths)
+            kernels.Segment(codec.native, "made", 0, **arrays | {"codes": codes}, **widths)
 
     def test_positions_and_ordinals_out_of_range(self, parts: dict) -> None:
         far, bits = kernels.pack(np.array([0, 1, 2, 4], np.uint64))
-        segment = kernels.Segment(**parts | {"positions": far, "position_bits": bits})
         query = kernels.Query(parts["codec"], np.eye(16, dtype=np.float32)[:2])
-        with pytest.raises(CorruptIndexError), kernels.damage_named(Path("f")):
-            query.maxsim(segment, np.zeros(1, np.uint64))
+        segment = kernels.Segment(**parts | {"positions": far, "position_bits": bits})
+        collection = kernels.Collection(parts["codec"], [segment])
+        with (
+            pytest.raises(CorruptIndexError, match="some/file: damaged: a position"),
+            kernels.damage_reported(),
+        ):
+            query.maxsim(collection, np.zeros(1, np.uint64))
         segment = kernels.Segment(**parts | {"ordinals": far, "ordinal_bits": bits})
-        pool = kernels.Pool(query, 0)
-        with pytest.raises(CorruptIndexError), kernels.damage_named(Path("f")):
-            pool.add(segment, np.arange(4, dtype=np.uint32))
+        collection = kernels.Collection(parts["codec"], [segment])
+        with (
+            pytest.raises(CorruptIndexError, match="some/file: damaged: an ordinal"),
+            kernels.damage_reported(),
+        ):
+            kernels.Candidates(query, collection, 0, all_lists=True)
 
-    def test_ordinals_and_lists_asked_for_must_exist(self, parts: dict) -> None:
-        segment = kernels.Segment(**parts)
+    def test_ordinals_asked_for_must_exist(self, parts: dict) -> None:
+        collection = kernels.Collection(parts["codec"], [kernels.Segment(**parts)])
         query = kernels.Query(parts["codec"], np.eye(16, dtype=np.float32)[:2])
         with pytest.raises(ValueError, match="ordinal 1"):
-            query.maxsim(segment, np.ones(1, np.uint64))
-        with pytest.raises(ValueError, match="n_lists"):
-            kernels.Pool(query, 0).add(segment, np.array([4], np.uint32))
+            query.maxsim(collection, np.ones(1, np.uint64))
+
+    def test_codecs_must_be_the_same(self, parts: dict) -> None:
+        collection = kernels.Collection(parts["codec"], [kernels.Segment(**parts)])
+        other = Codec.train(unit(np.eye(16, dtype=np.float32)[:4]), n_bits=2, n_centroids=4)
+        query = other.query(np.eye(16, dtype=np.float32)[:2])
+        for use in (
+            lambda: query.maxsim(collection, np.zeros(1, np.uint64)),
+            lambda: kernels.Candidates(query, collection, 0),
+        ):
+            with pytest.raises(ValueError, match="another codec"):
+                use()

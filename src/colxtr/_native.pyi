@@ -19,14 +19,15 @@ class Panels:
     def nearest(self, rows: NDArray[np.float32]) -> NDArray[np.uint32]: ...
 
 class Codec:
-    """The parameters of a codec: decodes for `Query`, `Pool` and `Segment`, and encodes."""
+    """The parameters of a codec: decodes for `Query` and `Segment`, and encodes."""
 
     def __init__(
         self,
         n_bits: int,
         centroids: NDArray[np.int8],
         centroid_scales: NDArray[np.float32],
-        codebook: NDArray[np.float32] | None = None,
+        codebook: NDArray[np.int8] | None = None,
+        codebook_scale: NDArray[np.float32] | None = None,
         gains: NDArray[np.float32] | None = None,
         lengths: NDArray[np.float32] | None = None,
     ) -> None: ...
@@ -40,6 +41,7 @@ class Segment:
     def __init__(
         self,
         codec: Codec,
+        name: str,
         first_ordinal: int,
         list_centroids: NDArray[np.uint32],
         list_offsets: NDArray[np.uint64],
@@ -56,23 +58,41 @@ class Segment:
         self, codec: Codec, ordinal: int
     ) -> tuple[NDArray[np.float32], NDArray[np.uint32]]: ...
 
+class Collection:
+    """Segments of one codec, searched together; keeps them alive."""
+
+    def __init__(self, codec: Codec, segments: list[Segment]) -> None: ...
+
 class Query:
-    """A query prepared for one codec."""
+    """A query prepared for one codec, with the nearest centroids of its tokens."""
 
-    def __init__(self, codec: Codec, embeddings: NDArray[np.float32]) -> None: ...
-    def probe(self, n_probe: int) -> NDArray[np.uint32]: ...
-    def maxsim(self, segment: Segment, ordinals: NDArray[np.uint64]) -> NDArray[np.float32]: ...
-
-class Pool:
-    """The candidates of one query; `k_prime` 0 keeps all."""
-
-    def __init__(self, query: Query, k_prime: int) -> None: ...
-    def add(
+    def __init__(
         self,
-        segment: Segment,
-        lists: NDArray[np.uint32],
-        probed: NDArray[np.bool_] | None = None,
+        codec: Codec,
+        embeddings: NDArray[np.float32],
+        n_probe: int = 0,
+        threads: int = 1,
     ) -> None: ...
-    def result(
+    def probes(self) -> NDArray[np.uint32]: ...
+    def maxsim(
+        self, collection: Collection, ordinals: NDArray[np.uint64]
+    ) -> NDArray[np.float32]: ...
+
+Ranking = tuple[NDArray[np.uint64], NDArray[np.float32]]
+
+class Candidates:
+    """Documents with a token in the probed lists; `k_prime` 0 keeps all tokens."""
+
+    def __init__(
         self,
-    ) -> tuple[NDArray[np.uint64], NDArray[np.float32], NDArray[np.float32]]: ...
+        query: Query,
+        collection: Collection,
+        k_prime: int,
+        all_lists: bool = False,
+        own_lists: bool = False,
+        thresholds: bool = True,
+    ) -> None: ...
+    def best_imputed(self, k: int, retrieved_only: bool = False) -> Ranking: ...
+    def best_lower_bounds(self, k: int) -> Ranking: ...
+    def retrieved(self) -> NDArray[np.uint64]: ...
+    def thresholds(self) -> NDArray[np.float32]: ...

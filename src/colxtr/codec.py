@@ -181,9 +181,23 @@ class Codec:
         rotation = self.arrays.get("rotation")
         return rotated if rotation is None else rotated @ rotation.T
 
-    def query(self, embeddings: NDArray[np.float32]) -> kernels.Query:
-        """A query, (n_tokens, dim), n_tokens >= 1, prepared for segments of this codec."""
-        return kernels.Query(self.native, self.rotated(embeddings))
+    def query(
+        self, embeddings: NDArray[np.float32], n_probe: int = 0, threads: int = 1
+    ) -> kernels.Query:
+        """A query, (n_tokens, dim), n_tokens >= 1, prepared for segments of this codec.
+
+        Args:
+            embeddings: Checked.
+            n_probe: Nearest centroids to find for each token.
+            threads: For all that is done with the query.
+        """
+        return kernels.Query(self.native, self.rotated(embeddings), n_probe, threads)
+
+    def as_searched(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A query's token embeddings, (n, dim), as the integers that stand for them in a search."""
+        if self.n_bits == HALF:
+            return embeddings
+        return self.rotated_back(quantised(self.rotated(embeddings)))
 
     def encode(self, embeddings: NDArray[np.float32], threads: int | None = None) -> EncodedTokens:
         """Codes of checked embeddings (`check_embeddings`), (n, dim) float32.
@@ -199,6 +213,14 @@ class Codec:
         if "lengths" not in self.arrays:
             _check_unit_length(embeddings)
         return EncodedTokens(nearest, *self.native.encode(rotated, nearest))
+
+
+def quantised(rotated: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Query tokens, (n, dim), as multiples of a 127th of their largest component."""
+    largest = np.abs(rotated).max(axis=1, keepdims=True)
+    scales = np.maximum(largest, np.float32(1e-30)) / np.float32(127)
+    integers: NDArray[np.float32] = np.rint(rotated * (1 / scales)) * scales
+    return integers
 
 
 def _check_unit_length(embeddings: NDArray[np.float32]) -> None:
@@ -252,12 +274,14 @@ def _train_quantiser(
     arrays = _to_int8(centroids @ rotation)
     residuals = unit @ rotation - _to_float(arrays)[nearest]
     shapes = _shapes(residuals)
-    codebook = train_codebook(shapes.reshape(-1, width), seed=seed)
-    coded = codebook[_nearest_codewords(shapes.reshape(-1, width), codebook)].reshape(shapes.shape)
+    codebook, scale = train_codebook(shapes.reshape(-1, width), seed=seed)
+    arrays |= {"codebook": codebook, "codebook_scale": np.full(1, scale)}
+    codewords = codebook * scale
+    found = _nearest_codewords(shapes.reshape(-1, width), codewords)
+    coded = codewords[found].reshape(shapes.shape)
     gains = (residuals * coded).sum(axis=1) / np.maximum(np.square(coded).sum(axis=1), 1e-12)
     return arrays | {
         "rotation": rotation,
-        "codebook": codebook,
         "gains": _gain_table(gains, unit.shape[1]),
     }
 
@@ -286,11 +310,14 @@ def _gain_table(gains: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
 
 def train_codebook(
     values: NDArray[np.float32], *, iterations: int = 20, seed: int = 0
-) -> NDArray[np.float32]:
+) -> tuple[NDArray[np.int8], np.float32]:
     """256 codewords with (locally) the least squared error on `values`, (n, width).
 
     Few values are joined by Gaussian ones, which is what residuals look like: the codewords must
-    serve documents to come. In one dimension `lloyd_max`, else k-means.
+    serve documents to come. In one dimension all integers of eight bits, else k-means.
+
+    Returns:
+        (256, width) integers, and the scale to multiply them with.
     """
     random = np.random.default_rng(seed)
     if len(values) > MOST_VALUES:
@@ -299,7 +326,7 @@ def train_codebook(
         gaussian = random.standard_normal((missing, values.shape[1]), dtype=np.float32)
         values = np.concatenate([values, gaussian])
     if values.shape[1] == 1:
-        return lloyd_max(values.ravel(), 256)[:, None]
+        return np.arange(-128, 128, dtype=np.int8)[:, None], _best_step(values)
     codebook = values[random.choice(len(values), 256, replace=False)]
     for _ in range(iterations):
         nearest = _nearest_codewords(values, codebook)
@@ -308,7 +335,19 @@ def train_codebook(
         counts = np.bincount(nearest, minlength=256)
         codebook = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], codebook)
         codebook = codebook.astype(np.float32)
-    return codebook
+    scale = np.abs(codebook).max() / np.float32(127)
+    return np.rint(codebook / scale).astype(np.int8), scale
+
+
+def _best_step(values: NDArray[np.float32]) -> np.float32:
+    """The distance of evenly spaced levels, 256 of them, with the least squared error."""
+    steps = np.float32(np.abs(values).max() / 127) * np.linspace(0.3, 1, 36, dtype=np.float32)
+    errors = [
+        np.square(values - np.clip(np.rint(values / step), -128, 127) * step).mean()
+        for step in steps
+    ]
+    best: np.float32 = steps[int(np.argmin(errors))]
+    return best
 
 
 def _nearest_codewords(
@@ -321,33 +360,6 @@ def _nearest_codewords(
     return kernels.in_row_blocks(panels.nearest, np.hstack([values, ones]), available_cpus())
 
 
-def lloyd_max(
-    values: NDArray[np.float32], n_levels: int, iterations: int = 60
-) -> NDArray[np.float32]:
-    """Levels with (locally) the least squared error on `values`, ascending.
-
-    Starts where the cube root of the density puts them (Panter and Dite 1951), then moves each
-    level to the mean of the values nearest to it (Lloyd 1982, Max 1960).
-
-    Args:
-        values: (n,), n >= 1.
-        n_levels: At least 2.
-        iterations: Rounds.
-    """
-    ordered = np.sort(values.astype(np.float64))
-    sums = np.concatenate([[0.0], np.cumsum(ordered)])
-    density, edges = np.histogram(ordered, 4096)
-    share = np.cumsum(np.cbrt(density)) / np.cbrt(density).sum()
-    levels = np.interp((np.arange(n_levels) + 0.5) / n_levels, share, edges[1:])
-    for _ in range(iterations):
-        cutoffs = (levels[1:] + levels[:-1]) / 2
-        bounds = np.concatenate([[0], np.searchsorted(ordered, cutoffs), [len(ordered)]])
-        counts = np.diff(bounds)
-        means = np.diff(sums[bounds]) / np.maximum(counts, 1)
-        levels = np.where(counts > 0, means, levels)
-    return np.maximum.accumulate(levels).astype(np.float32)
-
-
 def contradiction(codec: Codec) -> str | None:
     """What is wrong with the arrays of a codec read from a file; None if nothing is."""
     for name, array in codec.arrays.items():
@@ -356,7 +368,7 @@ def contradiction(codec: Codec) -> str | None:
     for name in ("gains", "lengths"):
         if name in codec.arrays and (np.diff(codec.arrays[name]) < 0).any():
             return f"{name} descends"
-    for name in ("centroid_scales", "lengths"):
+    for name in ("centroid_scales", "codebook_scale", "lengths"):
         if name in codec.arrays and not (codec.arrays[name] > 0).all():
             return f"{name} is not positive"
     rotation = codec.arrays.get("rotation")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colxtr.hits import TokenMatch
-from colxtr.search import Collection, Floats, SearchSettings, find_candidates
+from colxtr.search import Collection, Floats, Search, SearchSettings
 from colxtr.storage.segment import Segment
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def gather_evidence(
         local: The document's ordinal within the segment.
     """
     tokens, centroids = segment.decompress(local)
-    similarities = embeddings @ tokens.T
+    similarities = c.codec.as_searched(embeddings) @ tokens.T
     kept, thresholds = _kept(c, embeddings, settings, similarities, centroids)
     imputes = settings.method == "xtr" or (settings.method == "colxtr" and settings.rerank == 0)
     evidence = [
@@ -69,14 +69,15 @@ def _kept(
         return np.ones(similarities.shape, np.bool_), np.full(
             len(similarities), -np.inf, np.float32
         )
-    query = c.codec.query(embeddings)
-    found = find_candidates(c, query, settings)
+    search = Search(c, embeddings, settings)
+    thresholds = search.candidates().thresholds()
     if settings.method in ("colxtr", "colbertv2"):
-        seen = np.broadcast_to(np.isin(centroids, found.probes), similarities.shape)
+        seen = np.broadcast_to(np.isin(centroids, search.probes()), similarities.shape)
     else:
-        seen = np.array([np.isin(centroids, row) for row in found.probes])
+        seen = np.array([np.isin(centroids, row) for row in search.probes()])
     rounding = np.float32(1e-5)  # the kernel sums in another order than NumPy
-    return seen & (similarities >= found.thresholds[:, None] - rounding), found.thresholds
+    kept = seen & (similarities >= thresholds[:, None] - rounding)
+    return kept, np.where(np.isneginf(thresholds), 0, thresholds).astype(np.float32)
 
 
 def _evidence(

@@ -33,13 +33,7 @@ from colxtr.explanation import gather_evidence, match_text, match_tokens
 from colxtr.hits import Explanation, Hit
 from colxtr.info import IndexInfo, measure
 from colxtr.progress import progress_bar
-from colxtr.search import (
-    Collection,
-    Ranking,
-    SearchOptions,
-    SearchSettings,
-    rank,
-)
+from colxtr.search import Collection, Ranking, Search, SearchOptions, SearchSettings
 from colxtr.storage.files import make_folder, named_errors
 from colxtr.storage.generation import Generation
 from colxtr.storage.lock import WriteLock
@@ -73,6 +67,8 @@ class Index:
         """Not for callers: see `Index.create` and `Index.open`."""
         self._path, self._generation = generation.folder, generation
         self._lock, self._encoder = lock, encoder
+        # What was searched last, and the generation that it is of.
+        self._searched: tuple[Generation | None, Collection | None] = (None, None)
         self._closed = False
         self._uncommitted = False  # whether the manifest in force is still to be written
 
@@ -502,7 +498,7 @@ class Index:
         collection = self._collection()
         if collection is None or not len(checked):
             return []
-        ranking = rank(collection, checked, settings, k)
+        ranking = Search(collection, checked, settings).rank(k)
         return self._hits(ranking, load_text=load_text)
 
     def _hits(self, ranking: Ranking, *, load_text: bool) -> list[Hit]:
@@ -546,8 +542,14 @@ class Index:
 
     def _collection(self) -> Collection | None:
         """What can be searched; None if no document has a token."""
-        codec, segments = self._generation.codec, self._generation.with_tokens()
-        return None if codec is None or not segments else Collection(codec, segments)
+        generation, collection = self._searched
+        if generation is not self._generation:
+            generation, collection = self._generation, None
+            segments = generation.with_tokens()
+            if generation.codec is not None and segments:
+                collection = Collection(generation.codec, segments)
+            self._searched = generation, collection
+        return collection
 
     def _use(self, encoder: Encoder) -> None:
         """Take an encoder, if it is the one that the index was made with."""

@@ -10,23 +10,31 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from colxtr import _native
-from colxtr._native import Codec, Panels, Pool, Query, Segment, add_rows
+from colxtr._native import (
+    Candidates,
+    Codec,
+    Collection,
+    Panels,
+    Query,
+    Segment,
+    add_rows,
+)
 from colxtr.errors import CorruptIndexError, InputError
 
 __all__ = [
+    "Candidates",
     "Codec",
+    "Collection",
     "Panels",
-    "Pool",
     "Query",
     "Segment",
     "add_rows",
-    "damage_named",
+    "damage_reported",
     "in_row_blocks",
     "instruction_set",
     "instruction_sets",
@@ -92,9 +100,9 @@ def in_row_blocks(
 
 
 @contextmanager
-def damage_named(path: Path) -> Iterator[None]:
-    """Turn what the native module says of contradictory arrays into an error naming the file."""
+def damage_reported() -> Iterator[None]:
+    """Turn what the native module says of contradictory arrays into an error of ours."""
     try:
         yield
     except _native.CorruptError as error:
-        raise CorruptIndexError(f"{path}: damaged: {error}") from None
+        raise CorruptIndexError(str(error)) from None

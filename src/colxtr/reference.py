@@ -46,9 +46,10 @@ def encode(embeddings: Floats, arrays: Mapping[str, NDArray[Any]]) -> Code:
     nearest = nearest_centroid(rotated, centroids)
     residuals = rotated - centroids[nearest]
     spread = np.sqrt(np.square(residuals).mean(axis=1, keepdims=True))
-    groups = (residuals / spread).reshape(len(residuals), -1, 1, arrays["codebook"].shape[1])
-    codewords = np.argmin(np.square(groups - arrays["codebook"]).sum(axis=3), axis=2)
-    shapes = arrays["codebook"][codewords].reshape(residuals.shape)
+    codebook = arrays["codebook"] * arrays["codebook_scale"]
+    groups = (residuals / spread).reshape(len(residuals), -1, 1, codebook.shape[1])
+    codewords = np.argmin(np.square(groups - codebook).sum(axis=3), axis=2)
+    shapes = codebook[codewords].reshape(residuals.shape)
     gains = (residuals * shapes).sum(axis=1) / np.square(shapes).sum(axis=1)
     table = arrays.get("lengths")
     return Code(
@@ -62,7 +63,8 @@ def encode(embeddings: Floats, arrays: Mapping[str, NDArray[Any]]) -> Code:
 def decode(code: Code, arrays: Mapping[str, NDArray[Any]]) -> Floats:
     """The decompressed embeddings, (n, dim)."""
     centroids = arrays["centroids"] * arrays["centroid_scales"][:, None]
-    shapes = arrays["codebook"][code.codewords].reshape(len(code.centroids), -1)
+    codebook = arrays["codebook"] * arrays["codebook_scale"]
+    shapes = codebook[code.codewords].reshape(len(code.centroids), -1)
     rotated = centroids[code.centroids] + arrays["gains"][code.gains, None] * shapes
     lengths = 1 if code.lengths is None else arrays["lengths"][code.lengths, None]
     decoded: Floats = lengths * rotated @ arrays["rotation"].T

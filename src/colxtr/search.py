@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple, TypedDict, get_args
 
 import numpy as np
@@ -79,7 +80,12 @@ class Collection:
     codec: Codec
     segments: Sequence[Segment]
 
-    @property
+    @cached_property
+    def native(self) -> kernels.Collection:
+        """The same in the native module."""
+        return kernels.Collection(self.codec.native, [segment.native for segment in self.segments])
+
+    @cached_property
     def n_tokens(self) -> int:
         """Tokens of all segments."""
         return sum(segment.n_tokens for segment in self.segments)
@@ -89,18 +95,10 @@ class Collection:
         """Whether probing would save nothing."""
         return self.n_tokens < EXHAUSTIVE_BELOW
 
-    def by_segment(
-        self, ordinals: NDArray[np.uint64]
-    ) -> list[tuple[Segment, NDArray[np.intp], NDArray[np.uint64]]]:
-        """Split ordinals of the index: (segment, places in `ordinals`, ordinals of the segment)."""
-        parts = []
-        for segment in self.segments:
-            first = segment.first_ordinal
-            inside = (ordinals >= first) & (ordinals < first + segment.n_documents)
-            places = np.flatnonzero(inside)
-            if len(places):
-                parts.append((segment, places, ordinals[places] - np.uint64(first)))
-        return parts
+    def with_tokens(self) -> NDArray[np.uint64]:
+        """Ordinals of the documents that have a token."""
+        owners = [np.flatnonzero(s.token_counts) + s.first_ordinal for s in self.segments]
+        return np.concatenate(owners).astype(np.uint64)
 
 
 class Ranking(NamedTuple):
@@ -110,162 +108,101 @@ class Ranking(NamedTuple):
     scores: Floats
 
 
-class Candidates(NamedTuple):
-    """What the query tokens found.
+class Search:
+    """One query in one collection, and what each of its tokens finds."""
 
-    Attributes:
-        ordinals: (n,) documents that own a token of a probed list.
-        best: (n, n_query_tokens), the largest similarity seen; -inf where none was.
-        thresholds: (n_query_tokens,), m_i: the lowest similarity that row i kept; 0 if it saw
-            no token.
-        probes: (n_query_tokens, n_probe) centroids; (1, n_centroids) if all are probed.
-    """
+    def __init__(
+        self, collection: Collection, embeddings: Floats, settings: SearchSettings, threads: int = 1
+    ) -> None:
+        """Prepare.
 
-    ordinals: NDArray[np.uint64]
-    best: Floats
-    thresholds: Floats
-    probes: NDArray[np.uint32]
+        Args:
+            collection: With at least one token.
+            embeddings: (n_query_tokens, dim), n_query_tokens >= 1, checked.
+            settings: Method and parameters.
+            threads: For this query; the results do not depend on it.
+        """
+        self.collection, self.settings = collection, settings
+        n_probe = 0 if settings.method == "exact" else self._n_probe()
+        self.all_lists = n_probe == collection.codec.n_centroids
+        self._query = collection.codec.query(embeddings, 0 if self.all_lists else n_probe, threads)
 
-    def imputed_scores(self) -> Floats:
-        """mean_i max(best_i, m_i)."""
-        return _row_means(np.maximum(self.best, self.thresholds))
+    def _n_probe(self) -> int:
+        codec, settings = self.collection.codec, self.settings
+        exact_store = settings.method in ("xtr", "colbert") and codec.n_bits == HALF
+        exhaustive = self.collection.is_small or exact_store
+        n_probe = settings.n_probe or (codec.n_centroids if exhaustive else 10)
+        return min(n_probe, codec.n_centroids)
 
-    def retrieved(self) -> NDArray[np.bool_]:
-        """(n,): whether some row kept a token of the document."""
-        retrieved: NDArray[np.bool_] = np.any(self.best >= self.thresholds, axis=1)
-        return retrieved
+    def candidates(self, *, thresholds: bool = True) -> kernels.Candidates:
+        """Look into the probed lists; every query token keeps its k_prime best of what it sees.
 
+        It sees the lists that it probes itself ("xtr", "colbert"), or those that any query token
+        probes, pooled ("colxtr", "colbertv2").
+        """
+        c = self.collection
+        k_prime = self.settings.k_prime or (0 if c.is_small else round(2 * c.n_tokens**0.5))
+        with kernels.damage_reported():
+            return kernels.Candidates(
+                self._query,
+                c.native,
+                k_prime if k_prime < c.n_tokens else 0,
+                all_lists=self.all_lists,
+                own_lists=self.settings.method in ("xtr", "colbert"),
+                thresholds=thresholds,
+            )
 
-def rank(collection: Collection, embeddings: Floats, settings: SearchSettings, k: int) -> Ranking:
-    """The k best documents.
+    def probes(self) -> NDArray[np.uint32]:
+        """(n_query_tokens, n_probe) centroids; (1, n_centroids) if all lists are looked into."""
+        if self.all_lists:
+            return np.arange(self.collection.codec.n_centroids, dtype=np.uint32)[None]
+        return self._query.probes()
 
-    Args:
-        collection: With at least one token.
-        embeddings: (n_query_tokens, dim), n_query_tokens >= 1, checked.
-        settings: Method and parameters.
-        k: At least 1; fewer documents come back if the method finds fewer.
-    """
-    query = collection.codec.query(embeddings)
-    return _METHODS[settings.method](collection, query, settings, k)
+    def maxsim(self, ordinals: NDArray[np.uint64]) -> Floats:
+        """mean_i max_j s_ij of each document, (n,)."""
+        with kernels.damage_reported():
+            return self._query.maxsim(self.collection.native, ordinals)
 
+    def rerank(self, ordinals: NDArray[np.uint64], k: int) -> Ranking:
+        """The k best of some documents by MaxSim over all their tokens, decompressed."""
+        scores = self.maxsim(ordinals)
+        order = np.lexsort((ordinals, -scores))[:k]
+        return Ranking(ordinals[order], scores[order])
 
-def _colxtr(c: Collection, query: kernels.Query, settings: SearchSettings, k: int) -> Ranking:
-    found = find_candidates(c, query, settings)
-    rerank = 100 if settings.rerank is None else settings.rerank
-    ranking = _top(found.ordinals, found.imputed_scores(), max(k, rerank))
-    return _rerank(c, query, ranking.ordinals, k) if rerank else ranking
-
-
-def _xtr(c: Collection, query: kernels.Query, settings: SearchSettings, k: int) -> Ranking:
-    found = find_candidates(c, query, settings)
-    retrieved = found.retrieved()
-    return _top(found.ordinals[retrieved], found.imputed_scores()[retrieved], k)
-
-
-def _colbertv2(c: Collection, query: kernels.Query, settings: SearchSettings, k: int) -> Ranking:
-    found = find_candidates(c, query, settings)
-    n_candidates = 1_024 if settings.n_candidates is None else settings.n_candidates
-    ranking = _top(found.ordinals, _row_means(found.best), max(k, n_candidates))  # lower bounds
-    return _rerank(c, query, ranking.ordinals, k)
-
-
-def _colbert(c: Collection, query: kernels.Query, settings: SearchSettings, k: int) -> Ranking:
-    found = find_candidates(c, query, settings)
-    return _rerank(c, query, found.ordinals[found.retrieved()], k)
-
-
-def _exact(c: Collection, query: kernels.Query, settings: SearchSettings, k: int) -> Ranking:
-    del settings
-    owners = [
-        np.flatnonzero(segment.token_counts).astype(np.uint64) + np.uint64(segment.first_ordinal)
-        for segment in c.segments
-    ]
-    return _rerank(c, query, np.concatenate(owners), k)
+    def rank(self, k: int) -> Ranking:
+        """The k best documents, k >= 1; fewer if the method finds fewer."""
+        return _METHODS[self.settings.method](self, k)
 
 
-_METHODS: dict[str, Callable[[Collection, kernels.Query, SearchSettings, int], Ranking]] = {
+def _colxtr(search: Search, k: int) -> Ranking:
+    rerank = 100 if search.settings.rerank is None else search.settings.rerank
+    ranking = Ranking(*search.candidates().best_imputed(max(k, rerank)))
+    return search.rerank(ranking.ordinals, k) if rerank else ranking
+
+
+def _xtr(search: Search, k: int) -> Ranking:
+    return Ranking(*search.candidates().best_imputed(k, retrieved_only=True))
+
+
+def _colbertv2(search: Search, k: int) -> Ranking:
+    n_candidates = search.settings.n_candidates or 1_024
+    found = search.candidates(thresholds=False)
+    ordinals, _ = found.best_lower_bounds(max(k, n_candidates))
+    return search.rerank(ordinals, k)
+
+
+def _colbert(search: Search, k: int) -> Ranking:
+    return search.rerank(search.candidates().retrieved(), k)
+
+
+def _exact(search: Search, k: int) -> Ranking:
+    return search.rerank(search.collection.with_tokens(), k)
+
+
+_METHODS: dict[str, Callable[[Search, int], Ranking]] = {
     "colxtr": _colxtr,
     "xtr": _xtr,
     "colbertv2": _colbertv2,
     "colbert": _colbert,
     "exact": _exact,
 }
-
-
-def _row_means(values: Floats) -> Floats:
-    means: Floats = values.mean(axis=1, dtype=np.float32)
-    return means
-
-
-def _top(ordinals: NDArray[np.uint64], scores: Floats, k: int) -> Ranking:
-    if len(scores) > 2 * k:  # drop most before sorting the rest; equals of the k-th stay
-        keep = scores >= np.partition(scores, -k)[-k]
-        ordinals, scores = ordinals[keep], scores[keep]
-    order = np.lexsort((ordinals, -scores))[:k]
-    return Ranking(ordinals[order], scores[order])
-
-
-def _rerank(c: Collection, query: kernels.Query, ordinals: NDArray[np.uint64], k: int) -> Ranking:
-    """The k best of some documents by MaxSim over all their tokens, decompressed."""
-    return _top(ordinals, maxsim(c, query, ordinals), k)
-
-
-def maxsim(c: Collection, query: kernels.Query, ordinals: NDArray[np.uint64]) -> Floats:
-    """mean_i max_j s_ij of each document, (n,)."""
-    scores = np.empty(len(ordinals), np.float32)
-    for segment, places, local in c.by_segment(ordinals):
-        with kernels.damage_named(segment.path):
-            scores[places] = query.maxsim(segment.native, local)
-    return scores
-
-
-def resolve_n_probe(c: Collection, settings: SearchSettings) -> int:
-    """How many centroids each query token looks into."""
-    exhaustive = c.is_small or (settings.method in ("xtr", "colbert") and c.codec.n_bits == HALF)
-    n_probe = settings.n_probe or (c.codec.n_centroids if exhaustive else 10)
-    return min(n_probe, c.codec.n_centroids)
-
-
-def find_candidates(c: Collection, query: kernels.Query, settings: SearchSettings) -> Candidates:
-    """Look into the probed lists; every query token keeps its k_prime best of what it sees.
-
-    It sees the lists that it probes itself ("xtr", "colbert"), or those that any query token
-    probes, pooled ("colxtr", "colbertv2").
-    """
-    n_probe = resolve_n_probe(c, settings)
-    everything = n_probe == c.codec.n_centroids
-    probes = np.arange(n_probe, dtype=np.uint32)[None] if everything else query.probe(n_probe)
-    pooled = settings.method in ("colxtr", "colbertv2") or everything
-    union = np.unique(probes)
-    probed = None if pooled else _probed_by(union, probes)
-    lists = [_lists(segment, union) for segment in c.segments]
-    most = sum(
-        int(segment.list_sizes[found].sum())
-        for segment, (found, _) in zip(c.segments, lists, strict=True)
-    )
-    k_prime = settings.k_prime or (most if c.is_small else round(2 * c.n_tokens**0.5))
-    pool = kernels.Pool(query, k_prime if k_prime < most else 0)
-    for segment, (found, places) in zip(c.segments, lists, strict=True):
-        with kernels.damage_named(segment.path):
-            pool.add(segment.native, found, None if probed is None else probed[places])
-    ordinals, best, thresholds = pool.result()
-    thresholds[np.isneginf(thresholds)] = 0  # a row that saw nothing favours no document
-    return Candidates(ordinals, best, thresholds, probes)
-
-
-def _probed_by(union: NDArray[np.uint32], probes: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    """(len(union), n_query_tokens): which query token probes which centroid of the union."""
-    probed = np.zeros((len(union), len(probes)), np.bool_)
-    for i, row in enumerate(probes):
-        probed[np.searchsorted(union, row), i] = True
-    return probed
-
-
-def _lists(
-    segment: Segment, centroids: NDArray[np.uint32]
-) -> tuple[NDArray[np.uint32], NDArray[np.intp]]:
-    """A segment's lists of some (ascending) centroids, and the places of these in `centroids`."""
-    places = np.searchsorted(segment.list_centroids, centroids)
-    places = np.minimum(places, len(segment.list_centroids) - 1)
-    there = np.flatnonzero(segment.list_centroids[places] == centroids)
-    return places[there].astype(np.uint32), there

@@ -38,7 +38,8 @@ CODEC_ARRAYS: dict[str, tuple[type, int]] = {
     "centroids": (np.int8, 2),
     "centroid_scales": (np.float32, 1),
     "rotation": (np.float32, 2),
-    "codebook": (np.float32, 2),
+    "codebook": (np.int8, 2),
+    "codebook_scale": (np.float32, 1),
     "gains": (np.float32, 1),
     "lengths": (np.float32, 1),
 }
@@ -175,9 +176,10 @@ class Segment:
             if name not in OPTIONAL or name in file.arrays
         }
         try:
-            with kernels.damage_named(path):
+            with kernels.damage_reported():
                 self.native = kernels.Segment(
                     codec.native,
+                    str(path),
                     first_ordinal,
                     ordinal_bits=file.number("ordinal_bits"),
                     position_bits=file.number("position_bits"),
@@ -198,6 +200,6 @@ class Segment:
 
     def decompress(self, ordinal: int) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
         """The tokens of a document (ordinal within the segment): (n, dim), and their centroids."""
-        with kernels.damage_named(self.path):
+        with kernels.damage_reported():
             rotated, centroids = self.native.decode_document(self._codec.native, ordinal)
         return self._codec.rotated_back(rotated), centroids

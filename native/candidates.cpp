@@ -1,0 +1,425 @@
+#include "candidates.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "bits.h"
+#include "kernels.h"
+#include "select.h"
+#include "threads.h"
+
+namespace colxtr {
+
+namespace {
+
+constexpr float NONE = -std::numeric_limits<float>::infinity();
+constexpr float NEVER = std::numeric_limits<float>::infinity();
+constexpr std::uint32_t NO_SLOT = Workspace::NO_SLOT;
+constexpr std::size_t ROW_BYTES = std::size_t{1} << 26;  // of the pooled tokens' rows, at first
+constexpr std::size_t DOCUMENTS = 256;                   // scored together
+
+using Probed = std::vector<bool>;  // which query tokens look into a list
+
+}  // namespace
+
+// What one thread pools.
+class Candidates::Part {
+ public:
+    // n_documents: at most, of all parts; n_tokens: that this part will get.
+    Part(const Query& query, Workspace::Part& room, std::size_t n_ordinals, std::size_t n_documents,
+         std::size_t n_tokens, const Pooling& pooling)
+        : query_(query),
+          room_(room),
+          stride_(query.stride()),
+          k_prime_(pooling.k_prime),
+          keeps_rows_(pooling.thresholds && pooling.k_prime > 0),
+          seen_(query.n_tokens()),
+          lowest_(stride_, NEVER),
+          block_(query) {
+        if (room.slots.size() < n_ordinals) room.slots.resize(n_ordinals, NO_SLOT);
+        capacity_ = std::min(n_tokens, ROW_BYTES / (stride_ * sizeof(float)));
+        capacity_ = keeps_rows_ ? std::max(capacity_, 2 * Query::BLOCK) : Query::BLOCK;
+        room.rows.of((capacity_ + Query::BLOCK) * stride_);
+        room.best.of(n_documents * stride_);
+    }
+
+    ~Part() {
+        for (const std::uint64_t ordinal : ordinals_) room_.slots[ordinal] = NO_SLOT;
+    }
+    Part(const Part&) = delete;
+    Part& operator=(const Part&) = delete;
+    Part(Part&&) = default;
+
+    const std::vector<std::uint64_t>& ordinals() const { return ordinals_; }
+    const float* best(std::size_t document) const { return room_.best.data() + document * stride_; }
+    Rows rows() const { return {room_.rows.data(), keeps_rows_ ? n_rows_ : 0}; }
+    const std::vector<float>& lowest() const { return lowest_; }
+
+    // Adds tokens of one list. `probed`, if given: which query tokens see them.
+    void add(const Stretch& stretch, const Probed* probed) {
+        block_.segment = stretch.segment;
+        for (std::size_t begin = stretch.begin; begin < stretch.end; begin += Query::BLOCK) {
+            block_.count = std::min(Query::BLOCK, stretch.end - begin);
+            for (std::size_t r = 0; r < block_.count; ++r) {
+                block_.positions[r] = begin + r;
+                block_.centroids[r] = stretch.centroid;
+            }
+            add_block(probed);
+        }
+    }
+
+    // Takes over what another part found.
+    void join(const Part& other) {
+        for (std::size_t d = 0; d < other.ordinals_.size(); ++d)
+            improve(other.ordinals_[d], other.best(d));
+        for (std::size_t i = 0; i < stride_; ++i)
+            lowest_[i] = std::min(lowest_[i], other.lowest_[i]);
+    }
+
+ private:
+    void add_block(const Probed* probed) {
+        std::uint64_t ordinals[Query::BLOCK];
+        const Segment& segment = *block_.segment;
+        for (std::size_t r = 0; r < block_.count; ++r) {
+            ordinals[r] = segment.first_ordinal + segment.ordinal(block_.positions[r]);
+            const std::uint32_t slot = room_.slots[ordinals[r]];
+            if (slot == NO_SLOT) continue;
+            for (std::size_t i = 0; i < stride_; i += 16)
+                prefetch_line(room_.best.data() + slot * stride_ + i);
+        }
+        if (n_rows_ + block_.count > capacity_) make_room();
+        float* rows = room_.rows.data() + n_rows_ * stride_;
+        query_.score(block_, rows);
+        if (probed) hide(rows, *probed);
+        for (std::size_t i = 0; i < query_.n_tokens(); ++i)
+            if (!probed || (*probed)[i]) seen_[i] += block_.count;
+        for (std::size_t r = 0; r < block_.count; ++r) improve(ordinals[r], rows + r * stride_);
+        if (keeps_rows_) n_rows_ += block_.count;
+    }
+
+    void improve(std::uint64_t ordinal, const float* row) {
+        std::uint32_t& slot = room_.slots[ordinal];
+        if (slot == NO_SLOT) {
+            ordinals_.push_back(ordinal);
+            slot = static_cast<std::uint32_t>(ordinals_.size() - 1);
+            std::copy_n(row, stride_, room_.best.data() + slot * stride_);
+        } else {
+            kernels().maximum(room_.best.data() + slot * stride_, row, stride_);
+        }
+    }
+
+    // What a query token does not look at, it does not see; of the rest it notes the lowest.
+    void hide(float* rows, const Probed& probed) {
+        for (std::size_t i = 0; i < query_.n_tokens(); ++i)
+            for (std::size_t r = 0; r < block_.count; ++r) {
+                float& value = rows[r * stride_ + i];
+                if (!probed[i])
+                    value = NONE;
+                else if (value < lowest_[i])
+                    lowest_[i] = value;
+            }
+    }
+
+    // Drops the rows that are below the thresholds in all columns: a threshold over more tokens
+    // is no lower. If that does not help much, takes more memory.
+    void make_room() {
+        std::vector<std::size_t> ranks(query_.n_tokens());
+        for (std::size_t i = 0; i < ranks.size(); ++i) ranks[i] = std::min(k_prime_, seen_[i]);
+        std::vector<float> floors(stride_, NEVER);
+        kth_largest({rows()}, stride_, ranks, 1, floors.data());
+        for (std::size_t i = 0; i < ranks.size(); ++i)
+            floors[i] = ranks[i] < k_prime_ ? NONE : std::nextafter(floors[i], NONE);
+        float* rows = room_.rows.data();
+        std::size_t kept = 0;
+        for (std::size_t row = 0; row < n_rows_; ++row) {
+            bool matters = false;
+            for (std::size_t panel = 0; panel < stride_ && !matters; panel += PANEL) {
+                std::uint32_t lanes = 0;
+                matters = kernels().find_above(rows + row * stride_ + panel, 1, stride_,
+                                               floors.data() + panel, &lanes) == 0;
+            }
+            if (matters) std::copy_n(rows + row * stride_, stride_, rows + kept++ * stride_);
+        }
+        n_rows_ = kept;
+        if (kept <= capacity_ / 2) return;
+        capacity_ *= 2;
+        room_.rows.of((capacity_ + Query::BLOCK) * stride_, n_rows_ * stride_);
+    }
+
+    const Query& query_;
+    Workspace::Part& room_;
+    std::size_t stride_, k_prime_, capacity_, n_rows_ = 0;
+    bool keeps_rows_;
+    std::vector<std::size_t> seen_;  // tokens of this part that each query token sees
+    std::vector<float> lowest_;      // with own lists: of what each query token saw
+    std::vector<std::uint64_t> ordinals_;
+    Query::Block block_;
+};
+
+std::vector<Candidates::Stretch> Candidates::find_lists(const Collection& collection,
+                                                        const Pooling& pooling) {
+    std::vector<std::uint32_t> probed = query_.probes();
+    std::sort(probed.begin(), probed.end());
+    probed.erase(std::unique(probed.begin(), probed.end()), probed.end());
+    std::vector<Stretch> found;
+    for (const Segment* segment : collection.segments) {
+        const auto add = [&](std::size_t list) {
+            found.push_back({segment, segment->list_centroids[list], segment->list_offsets[list],
+                             segment->list_offsets[list + 1]});
+            n_tokens_ += found.back().end - found.back().begin;
+        };
+        if (pooling.all_lists) {
+            for (std::size_t list = 0; list < segment->n_lists; ++list) add(list);
+            continue;
+        }
+        const std::uint32_t *begin = segment->list_centroids, *end = begin + segment->n_lists;
+        const std::uint32_t* at = begin;
+        for (const std::uint32_t centroid : probed) {
+            at = std::lower_bound(at, end, centroid);
+            if (at != end && *at == centroid) add(static_cast<std::size_t>(at - begin));
+        }
+    }
+    return found;
+}
+
+namespace {
+
+// By centroid, for those that are probed: which query tokens probe it.
+std::vector<Probed> probers(const Query& query) {
+    std::vector<Probed> probed(query.codec().n_centroids());
+    const std::size_t n_probe = query.probes().size() / query.n_tokens();
+    for (std::size_t i = 0; i < query.probes().size(); ++i) {
+        Probed& tokens = probed[query.probes()[i]];
+        tokens.resize(query.n_tokens());
+        tokens[i / n_probe] = true;
+    }
+    return probed;
+}
+
+}  // namespace
+
+Candidates::Candidates(const Query& query, const Collection& collection, const Pooling& pooling)
+    : query_(query), seen_(query.n_tokens()), thresholds_(query.stride(), NONE) {
+    const std::vector<Stretch> stretches = find_lists(collection, pooling);
+    const std::vector<Probed> probed =
+        pooling.own_lists && !pooling.all_lists ? probers(query) : std::vector<Probed>();
+    const std::size_t n_parts =
+        std::max<std::size_t>(1, std::min(query.threads(), n_tokens_ / (8 * Query::BLOCK)));
+    auto& rooms = lease_->parts;
+    if (rooms.size() < n_parts) rooms.resize(n_parts);
+    parts_.reserve(n_parts);
+    const std::size_t share = (n_tokens_ + n_parts - 1) / n_parts;
+    const std::size_t n_ordinals = static_cast<std::size_t>(collection.n_ordinals());
+    for (std::size_t p = 0; p < n_parts; ++p)
+        parts_.emplace_back(query, rooms[p], n_ordinals, std::min(n_ordinals, n_tokens_), share,
+                            pooling);
+    // Each part takes the tokens p * share .. (p + 1) * share - 1 of all stretches in order.
+    run(n_parts, query.threads(), [&](std::size_t p, std::size_t) {
+        std::size_t passed = 0;
+        for (const Stretch& whole : stretches) {
+            const std::size_t size = whole.end - whole.begin;
+            const std::size_t from = std::max(p * share, passed),
+                              to = std::min((p + 1) * share, passed + size);
+            if (from < to) {
+                Stretch mine = whole;
+                mine.begin = whole.begin + (from - passed);
+                mine.end = whole.begin + (to - passed);
+                parts_[p].add(mine, probed.empty() ? nullptr : &probed[whole.centroid]);
+            }
+            passed += size;
+        }
+    });
+    for (const Stretch& stretch : stretches)
+        for (std::size_t i = 0; i < seen_.size(); ++i)
+            if (probed.empty() || probed[stretch.centroid][i])
+                seen_[i] += stretch.end - stretch.begin;
+    for (std::size_t p = 1; p < n_parts; ++p) parts_[0].join(parts_[p]);
+    if (!pooling.thresholds) return;
+    if (pooling.k_prime > 0) {
+        std::vector<Rows> rows;
+        for (const Part& part : parts_) rows.push_back(part.rows());
+        std::vector<std::size_t> ranks(seen_.size());
+        for (std::size_t i = 0; i < ranks.size(); ++i)
+            ranks[i] = std::min<std::size_t>(pooling.k_prime, seen_[i]);
+        kth_largest(rows, query.stride(), ranks, query.threads(), thresholds_.data());
+    } else if (!probed.empty()) {
+        for (std::size_t i = 0; i < seen_.size(); ++i)
+            if (seen_[i]) thresholds_[i] = parts_[0].lowest()[i];
+    }
+}
+
+Candidates::~Candidates() = default;
+
+const std::vector<std::uint64_t>& Candidates::ordinals() const { return parts_[0].ordinals(); }
+
+std::vector<float> Candidates::thresholds() const {
+    std::vector<float> found(query_.n_tokens());
+    for (std::size_t i = 0; i < found.size(); ++i) found[i] = thresholds_[i] * query_.scales()[i];
+    return found;
+}
+
+std::vector<float> Candidates::just_below_thresholds() const {
+    std::vector<float> floors(query_.stride(), NEVER);
+    for (std::size_t i = 0; i < query_.n_tokens(); ++i)
+        if (seen_[i])
+            floors[i] =
+                std::max(std::nextafter(thresholds_[i], NONE), -std::numeric_limits<float>::max());
+    return floors;
+}
+
+bool Candidates::keeps(std::size_t document, const std::vector<float>& floors) const {
+    for (std::size_t panel = 0; panel < query_.stride(); panel += PANEL) {
+        std::uint32_t lanes = 0;
+        if (kernels().find_above(parts_[0].best(document) + panel, 1, query_.stride(),
+                                 floors.data() + panel, &lanes) == 0)
+            return true;
+    }
+    return false;
+}
+
+std::vector<Scored> Candidates::best_by(const float* floors, std::size_t k,
+                                        bool retrieved_only) const {
+    const std::vector<float> below = just_below_thresholds();
+    Top top(k);
+    float sums[DOCUMENTS];
+    for (std::size_t first = 0; first < ordinals().size(); first += DOCUMENTS) {
+        const std::size_t count = std::min(DOCUMENTS, ordinals().size() - first);
+        kernels().sum_maxima(parts_[0].best(first), count, query_.stride(), floors,
+                             query_.weights(), sums);
+        for (std::size_t d = 0; d < count; ++d)
+            if (sums[d] >= top.floor() && (!retrieved_only || keeps(first + d, below)))
+                top.offer({sums[d], ordinals()[first + d]});
+    }
+    return top.sorted();
+}
+
+std::vector<Scored> Candidates::best_imputed(std::size_t k, bool retrieved_only) const {
+    std::vector<float> floors = thresholds_;
+    for (std::size_t i = 0; i < query_.stride(); ++i)
+        if (i >= query_.n_tokens() || !seen_[i]) floors[i] = 0;  // favours no document
+    return best_by(floors.data(), k, retrieved_only);
+}
+
+std::vector<Scored> Candidates::best_lower_bounds(std::size_t k) const {
+    const std::vector<float> floors(query_.stride(), -std::numeric_limits<float>::max());
+    return best_by(floors.data(), k, false);
+}
+
+std::vector<std::uint64_t> Candidates::retrieved() const {
+    const std::vector<float> below = just_below_thresholds();
+    std::vector<std::uint64_t> found;
+    for (std::size_t d = 0; d < ordinals().size(); ++d)
+        if (keeps(d, below)) found.push_back(ordinals()[d]);
+    return found;
+}
+
+namespace {
+
+// The tokens of some documents, in blocks, each of one document: positions are looked up, and the
+// memory behind them asked for, some blocks before they are scored.
+class Reader {
+ public:
+    Reader(const Query& query, const Collection& collection, const std::uint64_t* ordinals,
+           std::size_t count)
+        : query_(query), collection_(collection), ordinals_(ordinals), count_(count) {
+        for (std::size_t i = 0; i < AHEAD; ++i) blocks_.emplace_back(query);
+        for (std::size_t i = 0; i < AHEAD; ++i) documents_[i] = count_;
+        for (std::size_t i = 0; i + 1 < AHEAD; ++i) advance();
+    }
+
+    // The next block and its document; null at the end.
+    Query::Block* next(std::size_t* document) {
+        advance();
+        // `advance` has just filled the block before this one.
+        *document = documents_[at_];
+        return *document < count_ ? &blocks_[at_] : nullptr;
+    }
+
+ private:
+    static constexpr std::size_t AHEAD = 3;  // asked for | list known | scored
+
+    // Fills one block of the ring, finds the lists of the one before it, and steps to the next.
+    void advance() {
+        const std::size_t filled = at_, known = (at_ + AHEAD - 1) % AHEAD;
+        fill(filled);
+        if (documents_[known] < count_) find_centroids(blocks_[known]);
+        at_ = (at_ + 1) % AHEAD;
+    }
+
+    void fill(std::size_t which) {
+        while (token_ == end_ && document_ < count_) {
+            segment_ = collection_.holding(ordinals_[document_]);
+            const std::size_t local =
+                static_cast<std::size_t>(ordinals_[document_] - segment_->first_ordinal);
+            token_ = segment_->document_offsets[local];
+            end_ = segment_->document_offsets[local + 1];
+            ++document_;
+        }
+        documents_[which] = count_;
+        if (token_ == end_) return;
+        Query::Block& block = blocks_[which];
+        documents_[which] = document_ - 1;
+        block.segment = segment_;
+        block.count = std::min(Query::BLOCK, end_ - token_);
+        for (std::size_t r = 0; r < block.count; ++r) {
+            block.positions[r] = segment_->position(token_ + r);
+            segment_->prefetch(block.positions[r]);
+        }
+        token_ += block.count;
+    }
+
+    void find_centroids(Query::Block& block) {
+        for (std::size_t r = 0; r < block.count; ++r) {
+            block.centroids[r] =
+                block.segment->list_centroids[block.segment->list_of(block.positions[r])];
+            query_.prefetch(block.centroids[r]);
+        }
+    }
+
+    const Query& query_;
+    const Collection& collection_;
+    const std::uint64_t* ordinals_;
+    std::size_t count_, document_ = 0, at_ = 0;
+    const Segment* segment_ = nullptr;
+    std::size_t token_ = 0, end_ = 0;  // of the document at hand
+    std::vector<Query::Block> blocks_;
+    std::size_t documents_[AHEAD];  // of each block; count_ for none
+};
+
+}  // namespace
+
+void maxsim(const Query& query, const Collection& collection, const std::uint64_t* ordinals,
+            std::size_t count, float* scores) {
+    constexpr std::size_t PIECE = 16;  // documents
+    const std::size_t stride = query.stride();
+    const std::vector<float> floors(stride, -std::numeric_limits<float>::max());
+    const std::size_t pieces =
+        query.threads() > 1 ? (count + PIECE - 1) / PIECE : std::min<std::size_t>(count, 1);
+    const std::size_t size = query.threads() > 1 ? PIECE : count;
+    run(pieces, query.threads(), [&](std::size_t piece, std::size_t) {
+        const std::size_t first = piece * size, n = std::min(size, count - first);
+        Reader reader(query, collection, ordinals + first, n);
+        Buffer<float> rows(Query::BLOCK * stride), best(stride);
+        std::fill(scores + first, scores + first + n, NONE);
+        std::size_t document, scored = n;
+        const auto finish = [&] {
+            if (scored < n)
+                kernels().sum_maxima(best.data(), 1, stride, floors.data(), query.weights(),
+                                     scores + first + scored);
+        };
+        while (Query::Block* block = reader.next(&document)) {
+            if (document != scored) {
+                finish();
+                scored = document;
+                std::fill(best.data(), best.data() + stride, NONE);
+            }
+            query.score(*block, rows.data());
+            for (std::size_t r = 0; r < block->count; ++r)
+                kernels().maximum(best.data(), rows.data() + r * stride, stride);
+        }
+        finish();
+    });
+}
+
+}  // namespace colxtr

@@ -1,0 +1,79 @@
+// The candidates of one query: the tokens of the probed lists, and the documents that own them.
+//
+// Each token is decompressed once and compared with all query tokens. Kept are, for each document,
+// the largest similarity with each query token, and for each query token its k_prime-th largest
+// similarity of all, the threshold m_i. A document's largest pooled similarity was retrieved by
+// query token i if and only if it is at least m_i, so max(best, m_i) is XTR's imputed score and no
+// list of retrieved tokens is needed.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "collection.h"
+#include "query.h"
+#include "top.h"
+#include "workspace.h"
+
+namespace colxtr {
+
+struct Pooling {
+    bool all_lists = false;   // every list, whatever was probed
+    bool own_lists = false;   // each query token sees the lists that it probed, not all of them
+    std::size_t k_prime = 0;  // tokens that each query token keeps of those it sees; 0 for all
+    bool thresholds = true;   // false if nobody will ask for them
+};
+
+class Candidates {
+ public:
+    // The query must outlive them.
+    Candidates(const Query& query, const Collection& collection, const Pooling& pooling);
+    ~Candidates();
+    Candidates(const Candidates&) = delete;
+    Candidates& operator=(const Candidates&) = delete;
+
+    std::size_t n_tokens() const { return n_tokens_; }   // pooled
+    const std::vector<std::uint64_t>& ordinals() const;  // of the documents, in the whole index
+
+    // m_i, (n_tokens of the query): minus infinity for a token that saw none, or if all are kept.
+    std::vector<float> thresholds() const;
+
+    // The k best documents by mean_i max(best_i, m_i); 0 for m_i where the query token saw nothing.
+    // `retrieved_only`: without those of which no query token kept a token.
+    std::vector<Scored> best_imputed(std::size_t k, bool retrieved_only) const;
+
+    // The k best documents by mean_i best_i, which is at most MaxSim.
+    std::vector<Scored> best_lower_bounds(std::size_t k) const;
+
+    // The documents of which some query token kept a token.
+    std::vector<std::uint64_t> retrieved() const;
+
+ private:
+    struct Stretch {  // neighbouring tokens of one list
+        const Segment* segment;
+        std::uint32_t centroid;
+        std::size_t begin, end;
+    };
+    class Part;
+
+    std::vector<Stretch> find_lists(const Collection& collection, const Pooling& pooling);
+    bool keeps(std::size_t document, const std::vector<float>& floors) const;
+    std::vector<Scored> best_by(const float* floors, std::size_t k, bool retrieved_only) const;
+    std::vector<float> just_below_thresholds() const;
+
+    const Query& query_;
+    Lease lease_;
+    std::size_t n_tokens_ = 0;
+    std::vector<std::size_t> seen_;  // (n_tokens of the query): tokens that it sees
+    std::vector<Part> parts_;        // joined in the first
+    std::vector<float> thresholds_;  // (stride), in columns
+};
+
+// Mean over the query tokens of the largest similarity with a token of the document, for each
+// document; minus infinity for one without tokens. Ordinals are those of the whole index, and in
+// the collection.
+void maxsim(const Query& query, const Collection& collection, const std::uint64_t* ordinals,
+            std::size_t count, float* scores);
+
+}  // namespace colxtr

@@ -1,0 +1,58 @@
+// The best few of many.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace colxtr {
+
+struct Scored {
+    float score;
+    std::uint64_t number;
+};
+
+// The order of every ranking: the higher score first, equals by number.
+inline bool before(const Scored& a, const Scored& b) {
+    return a.score > b.score || (a.score == b.score && a.number < b.number);
+}
+
+class Top {
+ public:
+    explicit Top(std::size_t k) : k_(k) {}
+
+    // A score must be at least this to come in.
+    float floor() const {
+        return heap_.size() < k_ ? -std::numeric_limits<float>::infinity() : heap_.front().score;
+    }
+
+    void offer(Scored candidate) {
+        if (heap_.size() < k_) {
+            heap_.push_back(candidate);
+            std::push_heap(heap_.begin(), heap_.end(), before);
+        } else if (k_ > 0 && before(candidate, heap_.front())) {
+            std::pop_heap(heap_.begin(), heap_.end(), before);
+            heap_.back() = candidate;
+            std::push_heap(heap_.begin(), heap_.end(), before);
+        }
+    }
+
+    void offer(const Top& others) {
+        for (const Scored& other : others.heap_) offer(other);
+    }
+
+    // The best first.
+    std::vector<Scored> sorted() const {
+        std::vector<Scored> found = heap_;
+        std::sort(found.begin(), found.end(), before);
+        return found;
+    }
+
+ private:
+    std::size_t k_;
+    std::vector<Scored> heap_;  // the worst on top
+};
+
+}  // namespace colxtr
