@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from colxtr.encoder import Encoder
 
 Embeddings = NDArray[np.float32]
+MOST_THREADS = 4  # of one question: more wait for each other longer than they work
 
 
 class Index:
@@ -388,32 +389,28 @@ class Index:
         query: str,
         k: int = 10,
         *,
-        method: str = "colxtr",
-        n_probe: int | None = None,
-        k_prime: int | None = None,
-        rerank: int | None = None,
-        n_candidates: int | None = None,
         load_text: bool = True,
+        threads: int | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[Hit]:
         """The k best documents for a question.
 
         Args:
             query: The question. Without any token (an empty text) it finds nothing.
             k: How many, at least 1; fewer come back if fewer are found.
-            method: "colxtr", "xtr", "colbertv2", "colbert" or "exact".
-            n_probe: Centroids that each query token looks into; see `SearchSettings` for this
-                and the following, their defaults, and what is clamped.
-            k_prime: Tokens that each query token keeps.
-            rerank: How many documents get their full MaxSim ("colxtr"); 0 for none.
-            n_candidates: How many documents get their full MaxSim ("colbertv2").
             load_text: False leaves texts, titles and metadata out of the hits: faster for large k.
+            threads: For this question; None for all processors, up to 4. The hits do not depend
+                on it.
+            **options: The fields of `SearchSettings`, which says what their defaults are and what
+                is clamped: `method` ("colxtr", "xtr", "colbertv2", "colbert" or "exact"),
+                `quality` (0 to 1), `n_probe`, `k_prime`, `rerank`, `n_candidates`.
 
         Returns:
             Hits, the best first; equal scores in the order in which they were added.
         """
-        settings = SearchSettings(method, n_probe, k_prime, rerank, n_candidates)
+        settings = SearchSettings(**options)
         (embeddings,) = self.encoder.encode_queries([query])
-        return self._search(embeddings, k, settings, load_text=load_text)
+        return self._search(embeddings, k, settings, load_text=load_text, threads=threads)
 
     def search_many(
         self,
@@ -433,7 +430,7 @@ class Index:
             load_text: See `search`.
             threads: Questions searched at the same time; None for all processors.
             progress: Show progress bars.
-            **options: `method`, `n_probe`, `k_prime`, `rerank`, `n_candidates`.
+            **options: As `search` has them.
         """
         settings = SearchSettings(**options)
         encoded = self.encoder.encode_queries(queries, progress=progress)
@@ -443,7 +440,7 @@ class Index:
         ):
             results = []
             for hits in pool.map(
-                lambda e: self._search(e, k, settings, load_text=load_text), encoded
+                lambda e: self._search(e, k, settings, load_text=load_text, threads=1), encoded
             ):
                 results.append(hits)
                 advance(1)
@@ -455,11 +452,12 @@ class Index:
         k: int = 10,
         *,
         load_text: bool = True,
+        threads: int | None = None,
         **options: Unpack[SearchOptions],
     ) -> list[Hit]:
         """As `search`, for a query given as token embeddings, (n_tokens, dim)."""
         settings = SearchSettings(**options)
-        return self._search(query_embeddings, k, settings, load_text=load_text)
+        return self._search(query_embeddings, k, settings, load_text=load_text, threads=threads)
 
     def explain(self, query: str, doc_id: str, **options: Unpack[SearchOptions]) -> Explanation:
         """Why a document has the score that `search` with the same parameters gives it.
@@ -490,15 +488,19 @@ class Index:
         settings: SearchSettings,
         *,
         load_text: bool,
+        threads: int | None,
     ) -> list[Hit]:
         self._check_open()
+        threads = min(available_cpus(), MOST_THREADS) if threads is None else threads
+        if threads < 1:
+            raise InputError(f"threads is {threads}; at least 1 is possible")
         if k < 1:
             raise InputError(f"k is {k}; at least 1 is possible")
         checked = check_embeddings(embeddings, self._settings.dim, "the query")
         collection = self._collection()
         if collection is None or not len(checked):
             return []
-        ranking = Search(collection, checked, settings).rank(k)
+        ranking = Search(collection, checked, settings, threads).rank(k)
         return self._hits(ranking, load_text=load_text)
 
     def _hits(self, ranking: Ranking, *, load_text: bool) -> list[Hit]:
