@@ -66,6 +66,7 @@ class World:
 
     @classmethod
     def make(cls, dim: int, seed: int) -> World:
+        """Draw a world."""
         random = np.random.default_rng(seed)
         rotation = np.linalg.qr(random.standard_normal((dim, dim)))[0]
         scales = np.arange(1, dim + 1) ** SPREAD
@@ -81,6 +82,7 @@ class World:
 
     @property
     def dim(self) -> int:
+        """Length of a direction."""
         return self.basis.shape[0]
 
     def tokens(self, random: np.random.Generator, lengths: NDArray[np.int64]) -> Rows:
