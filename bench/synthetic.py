@@ -45,6 +45,7 @@ SPREAD = -0.35  # standard deviation along the i-th direction: i ** SPREAD
 TOPIC, LOCAL, NOISE = 0.65, 0.25, 0.25  # strengths beside the word's 1
 QUERY_TOKENS = 32
 QUERY_NOISE = 0.5
+READ_DOCUMENTS = 100  # at a time
 CHUNK_DOCUMENTS = 2_000  # made at a time by one thread, with a random generator of its own
 
 
@@ -128,13 +129,17 @@ def write(out: Path, n_tokens: int, dim: int = 128, n_queries: int = 200, seed: 
     np.save(out / "targets.npy", targets)
 
 
-def read_documents(folder: Path, first: int = 0, last: int | None = None) -> Iterator[Rows]:
-    """The token embeddings of documents `first` to `last` of a written collection, float32."""
+def read_documents(folder: Path) -> Iterator[NDArray[np.float16]]:
+    """The token embeddings of each document of a written collection, read and not mapped."""
     lengths = np.load(folder / "doclens.npy")
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
-    ends = np.cumsum(lengths)
-    for end, length in zip(ends[first:last], lengths[first:last], strict=True):
-        yield vectors[end - length : end].astype(np.float32)
+    dim = vectors.shape[1]
+    with (folder / "vectors.npy").open("rb") as file:
+        file.seek(vectors.offset)
+        for first in range(0, len(lengths), READ_DOCUMENTS):
+            some = lengths[first : first + READ_DOCUMENTS]
+            rows = np.fromfile(file, np.float16, int(some.sum()) * dim).reshape(-1, dim)
+            yield from np.split(rows, np.cumsum(some)[:-1])
 
 
 def unit(rows: Rows) -> Rows:

@@ -20,12 +20,13 @@ struct V {
 };
 
 #include "half_f16c.inl"
+#include "improve.inl"
 #include "kernels.inl"
 
 }  // namespace
 
 namespace colxtr {
 extern const Kernels avx2_kernels;
-const Kernels avx2_kernels = {"avx2", multiply, nearest, maximum, half_to_float};
+const Kernels avx2_kernels = {"avx2", multiply, improve, maximum, half_to_float};
 }  // namespace colxtr
 #endif

@@ -19,6 +19,7 @@ struct V {
     static V max(V a, V b) { return {vmaxq_f32(a.lanes, b.lanes)}; }
 };
 
+#include "improve.inl"
 #include "kernels.inl"
 
 void half_to_float(const std::uint16_t* from, std::size_t n, float* into) {
@@ -30,6 +31,6 @@ void half_to_float(const std::uint16_t* from, std::size_t n, float* into) {
 
 namespace colxtr {
 extern const Kernels neon_kernels;
-const Kernels neon_kernels = {"neon", multiply, nearest, maximum, half_to_float};
+const Kernels neon_kernels = {"neon", multiply, improve, maximum, half_to_float};
 }  // namespace colxtr
 #endif

@@ -28,6 +28,7 @@ struct V {
     }
 };
 
+#include "improve.inl"
 #include "kernels.inl"
 
 inline float as_float(std::uint32_t bits) {
@@ -51,5 +52,5 @@ void half_to_float(const std::uint16_t* from, std::size_t n, float* into) {
 
 namespace colxtr {
 extern const Kernels scalar_kernels;
-const Kernels scalar_kernels = {"scalar", multiply, nearest, maximum, half_to_float};
+const Kernels scalar_kernels = {"scalar", multiply, improve, maximum, half_to_float};
 }  // namespace colxtr

@@ -30,6 +30,7 @@ TINY = BuildSettings(
     segment_bytes=4_000,
     batch_documents=7,
     batch_bytes=1_000,
+    batch_tokens=100,
 )
 
 

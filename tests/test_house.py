@@ -18,7 +18,7 @@ SOURCES = sorted((ROOT / "src" / "colxtr").rglob("*.py"))
 
 # The walk: a module imports only from rooms at or before its own (docs/ARCHITECTURE.md).
 WALK = [
-    ["errors", "cpus", "progress"],
+    ["errors", "cpus", "memory", "progress"],
     ["documents"],
     ["passages", "corpora", "runs", "demo"],
     ["encoder_config"],

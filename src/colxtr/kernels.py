@@ -16,16 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colxtr import _native
-from colxtr._native import Codec, Panels, Pool, Query, Segment, add_rows
+from colxtr._native import Codec, Groups, Panels, Pool, Query, Segment, add_rows, counting_sort
 from colxtr.errors import CorruptIndexError, InputError
 
 __all__ = [
     "Codec",
+    "Groups",
     "Panels",
     "Pool",
     "Query",
     "Segment",
     "add_rows",
+    "counting_sort",
     "damage_named",
     "in_row_blocks",
     "instruction_set",

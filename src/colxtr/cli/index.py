@@ -54,6 +54,10 @@ def index(  # noqa: PLR0917 (typer passes by name)
             "--windows", help="Encode texts beyond the model's limit in windows; else they are cut."
         ),
     ] = False,
+    memory_limit: Annotated[
+        str | None,
+        typer.Option(help="Memory that indexing may take, as 900MB or 4GB [default: 1.5GB]."),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many documents.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -91,7 +95,14 @@ def index(  # noqa: PLR0917 (typer passes by name)
     with _open(
         path, model=model, resume=resume, n_bits=n_bits, windows=windows, overwrite=overwrite
     ) as target:
-        added = _add(target, chain(first, documents), total, resume, overwrite)
+        added = _add(
+            target,
+            chain(first, documents),
+            total,
+            memory_limit=memory_limit,
+            resume=resume,
+            overwrite=overwrite,
+        )
         _print_result(target, added, time.perf_counter() - start, report, as_json)
 
 
@@ -107,11 +118,23 @@ def _open(
 
 
 def _add(
-    target: Index, documents: Iterable[Document], total: int | None, resume: bool, overwrite: bool
+    target: Index,
+    documents: Iterable[Document],
+    total: int | None,
+    *,
+    memory_limit: str | None,
+    resume: bool,
+    overwrite: bool,
 ) -> int:
     before = len(target)
     try:
-        return target.add(documents, total=total, progress=True, skip_existing=resume)
+        return target.add(
+            documents,
+            total=total,
+            progress=True,
+            skip_existing=resume,
+            memory_limit=memory_limit,
+        )
     except KeyboardInterrupt:
         again = "" if len(target) > before else " yet; the same command begins again"
         end(f"interrupted; {_go_on(target, before, overwrite)}{again}", code=130)
