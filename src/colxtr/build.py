@@ -113,7 +113,7 @@ class BuildSettings:
         coders = max(min(free // 4 // coder, bounds.coders), 1)
         return replace(
             bounds,
-            read_ahead_bytes=min(64 << 20, free // 8) if encodes else 2 * free // 5,
+            read_ahead_bytes=min(64 << 20, free // 8) if encodes else free // 3,
             sample_bytes=3 * free // 10,
             centroid_bytes=None if limit is None else 3 * free // 10,
             segment_bytes=min(free - free // 3, bounds.segment_bytes if encodes else free),
