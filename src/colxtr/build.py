@@ -114,7 +114,7 @@ class BuildSettings:
         return replace(
             bounds,
             read_ahead_bytes=min(64 << 20, free // 8) if encodes else free // 3,
-            sample_bytes=3 * free // 10,
+            sample_bytes=free // 4 if encodes else 3 * free // 10,
             centroid_bytes=None if limit is None else 3 * free // 10,
             segment_bytes=min(free - free // 3, bounds.segment_bytes if encodes else free),
             coders=coders,

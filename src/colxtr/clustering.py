@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colxtr import kernels
+from colxtr.clustering_gpu import chosen_device, nearest_on
 from colxtr.cpus import available_cpus, in_order
 from colxtr.progress import SILENT, Meter
 
@@ -44,15 +45,18 @@ def number_of_centroids(n_tokens: int) -> int:
 def nearest_of(centroids: NDArray[np.float32]) -> Nearest:
     """A function that finds the centroid with the largest inner product for each row.
 
-    Up to `MOST_COMPARED` centroids exactly. Of more, a row sees those of the `PROBED_GROUPS`
-    groups whose centres are nearest to it, which docs/log.md ("Build") has the loss of. The
-    function may be called from several threads; a row's result depends on that row alone.
+    Up to `MOST_COMPARED` centroids exactly, and on a GPU any number. Else a row sees the centroids
+    of the `PROBED_GROUPS` groups whose centres are nearest to it, which docs/log.md ("Build") has
+    the loss of. The function may be called from several threads; a row's result depends on that
+    row alone.
 
     Args:
         centroids: (n_centroids, dim), n_centroids >= 1.
     """
     if len(centroids) <= MOST_COMPARED:
         return kernels.Panels(centroids).nearest
+    if (device := chosen_device(len(centroids))) is not None:
+        return nearest_on(device, centroids)
     n_groups = int(GROUPS_PER_ROOT * len(centroids) ** 0.5)
     centres = spherical_kmeans(centroids, n_groups, rounds=(1, 1, 1, 1))
     group_of = kernels.in_row_blocks(nearest_of(centres), centroids, available_cpus())

@@ -281,7 +281,8 @@ class Index:
             skip_existing: Leave out documents whose id the index already holds.
             memory_limit: What the process may take while it adds: bytes, or "1.5GB" or "900MB".
                 Default: the one given to `create`, else 1.5 GB or a little more. The sample that
-                the codec is trained on, and the size of the segments, follow from it.
+                the codec is trained on, and the size of the segments, follow from it. What torch
+                takes, if it is used (COLXTR_DEVICE), comes on top.
 
         Returns:
             The number of documents added.
