@@ -15,18 +15,30 @@ constexpr std::size_t CENTRE_ROWS = 64;  // multiplied with the centres together
 
 std::size_t whole_panels(std::size_t count) { return (count + PANEL - 1) / PANEL * PANEL; }
 
+constexpr std::size_t RUN = 16;
+
+// The largest of RUN values: four at a time, so that the compiler finds vectors in it.
+float largest_of_run(const float* values) {
+    float top[4] = {values[0], values[1], values[2], values[3]};
+    for (std::size_t i = 4; i < RUN; i += 4)
+        for (std::size_t lane = 0; lane < 4; ++lane)
+            top[lane] = values[i + lane] > top[lane] ? values[i + lane] : top[lane];
+    return std::max(std::max(top[0], top[1]), std::max(top[2], top[3]));
+}
+
 // The places of the largest of some values; the first of equals. Scratch is kept between calls.
 class Largest {
  public:
-    Largest(std::size_t n, std::size_t wanted) : n_(n), wanted_(wanted), tops_((n + 15) / 16) {}
+    Largest(std::size_t n, std::size_t wanted)
+        : n_(n), wanted_(wanted), tops_((n + RUN - 1) / RUN) {}
 
-    // `values`: n, readable and below all others up to the next multiple of 16.
+    // `values`: n, readable and below all others up to the next multiple of RUN.
     const std::vector<std::uint32_t>& operator()(const float* values) {
         const float bound = lower_bound_of_wanted(values);
         found_.clear();
         for (std::size_t t = 0; t < tops_.size(); ++t)
             if (tops_[t] >= bound)
-                for (std::size_t i = t * 16; i < std::min(n_, t * 16 + 16); ++i)
+                for (std::size_t i = t * RUN; i < std::min(n_, t * RUN + RUN); ++i)
                     if (values[i] >= bound) found_.push_back(static_cast<std::uint32_t>(i));
         if (found_.size() > wanted_) {
             const auto before = [&](std::uint32_t a, std::uint32_t b) {
@@ -40,10 +52,9 @@ class Largest {
     }
 
  private:
-    // At least `wanted` values reach it: the wanted-th of the maxima of 16 values each.
+    // At least `wanted` values reach it: the wanted-th of the runs' largest.
     float lower_bound_of_wanted(const float* values) {
-        for (std::size_t t = 0; t < tops_.size(); ++t)
-            tops_[t] = *std::max_element(values + t * 16, values + t * 16 + 16);
+        for (std::size_t t = 0; t < tops_.size(); ++t) tops_[t] = largest_of_run(values + t * RUN);
         if (wanted_ > tops_.size()) return std::numeric_limits<float>::lowest();
         sorted_ = tops_;
         const auto last = sorted_.begin() + static_cast<std::ptrdiff_t>(wanted_ - 1);

@@ -20,8 +20,8 @@ struct V {
 };
 
 #include "half_f16c.inl"
-#include "improve.inl"
 #include "kernels.inl"
+#include "nearest.inl"
 
 }  // namespace
 

@@ -19,8 +19,8 @@ struct V {
     static V max(V a, V b) { return {vmaxq_f32(a.lanes, b.lanes)}; }
 };
 
-#include "improve.inl"
 #include "kernels.inl"
+#include "nearest.inl"
 
 void half_to_float(const std::uint16_t* from, std::size_t n, float* into) {
     for (std::size_t i = 0; i < n; i += 4)

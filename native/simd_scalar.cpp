@@ -28,8 +28,8 @@ struct V {
     }
 };
 
-#include "improve.inl"
 #include "kernels.inl"
+#include "nearest.inl"
 
 inline float as_float(std::uint32_t bits) {
     float value;

@@ -150,13 +150,13 @@ def test_nothing_is_pickled_and_one_module_may_use_torch() -> None:
 
 def test_instruction_set_files_define_no_shared_symbols() -> None:
     """A weak symbol compiled for a new machine could be linked into the code for all."""
-    names = ("kernels.h", "kernels.inl", "improve.inl", "half_f16c.inl")
+    names = ("kernels.h", "kernels.inl", "nearest.inl", "half_f16c.inl")
     headers = [ROOT / "native" / name for name in names]
     for path in [*sorted((ROOT / "native").glob("simd_*.cpp")), *headers]:
         allowed = {
             "kernels.h",
             "kernels.inl",
-            "improve.inl",
+            "nearest.inl",
             "half_f16c.inl",
             "immintrin.h",
             "arm_neon.h",
