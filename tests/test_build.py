@@ -146,11 +146,14 @@ class TestMemoryLimit:
         assert texts.read_ahead_bytes <= 64 << 20
 
     def test_too_little_is_refused(self, tmp_path: Path) -> None:
-        with (
-            Index.create(tmp_path / "i", dim=DIM, memory_limit="200MB") as index,
-            pytest.raises(InputError, match=r"memory_limit is 200 MB.* needs at least 250 MB"),
-        ):
-            index.add_embeddings(["a"], [np.eye(DIM)])
+        message = r"memory_limit is 200 MB.* needs at least 250 MB"
+        with pytest.raises(InputError, match=message):
+            Index.create(tmp_path / "i", dim=DIM, memory_limit="200MB")
+        assert not (tmp_path / "i").exists()
+        with Index.create(tmp_path / "i", dim=DIM) as index:
+            with pytest.raises(InputError, match=message):
+                index.add_embeddings(["a"], [np.eye(DIM)], memory_limit=200_000_000)
+            assert index.add_embeddings(["a"], [np.eye(DIM)], memory_limit="1GiB") == 1
 
     def test_too_many_centroids_are_refused(self, tmp_path: Path) -> None:
         tokens = Clustered(seed=3, dim=1024).tokens(2000)

@@ -128,7 +128,8 @@ class Index:
         elif encoder is not None:
             raise InputError("pass an encoder or dim, not both")
         check_dim(dim)
-        folder = Path(path)
+        BuildSettings.within(limit, dim, encodes=loaded is not None)  # or an error before there is
+        folder = Path(path)  # an index
         _check_free(folder, overwrite=overwrite)
         with named_errors(folder):
             make_folder(folder)

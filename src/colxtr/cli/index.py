@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -93,7 +93,13 @@ def index(  # noqa: PLR0917 (typer passes by name)
     start = time.perf_counter()
     first = list(islice(documents, 1))  # an error here is better than one after opening the index
     with _open(
-        path, model=model, resume=resume, n_bits=n_bits, windows=windows, overwrite=overwrite
+        path,
+        resume,
+        encoder=model,
+        n_bits=n_bits,
+        windows=windows,
+        overwrite=overwrite,
+        memory_limit=memory_limit,
     ) as target:
         added = _add(
             target,
@@ -106,15 +112,14 @@ def index(  # noqa: PLR0917 (typer passes by name)
         _print_result(target, added, time.perf_counter() - start, report, as_json)
 
 
-def _open(
-    path: Path, *, model: str | None, resume: bool, n_bits: int, windows: bool, overwrite: bool
-) -> Index:
+def _open(path: Path, resume: bool, *, encoder: str | None, **new: Any) -> Index:
+    """The index that is there, to go on with, or a new one."""
     from colxtr.index import Index  # noqa: PLC0415
 
     if resume:
         with suppress(IndexNotFoundError):  # the first attempt may have ended before there was one
-            return Index.open(path, read_only=False, encoder=model)
-    return Index.create(path, encoder=model, n_bits=n_bits, windows=windows, overwrite=overwrite)
+            return Index.open(path, read_only=False, encoder=encoder)
+    return Index.create(path, encoder=encoder, **new)
 
 
 def _add(
