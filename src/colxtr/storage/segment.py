@@ -191,7 +191,9 @@ def _placed_while_written(parts: Sequence[Array], places: NDArray[np.uint64]) ->
 
 
 def _offsets(sizes: NDArray[np.integer]) -> NDArray[np.uint64]:
-    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.uint64)
+    offsets = np.zeros(len(sizes) + 1, np.uint64)
+    np.cumsum(sizes, out=offsets[1:], dtype=np.uint64)
+    return offsets
 
 
 class Segment:
