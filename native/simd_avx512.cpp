@@ -65,13 +65,14 @@ struct I {
 
 #include "half_f16c.inl"
 #include "kernels.inl"
+#include "nearest.inl"
 #include "scoring.inl"
 
 }  // namespace
 
 namespace colxtr {
 extern const Kernels avx512_kernels;
-const Kernels avx512_kernels = {"avx512",    multiply,   nearest, score,        find_above,
+const Kernels avx512_kernels = {"avx512",    multiply,   improve, score,        find_above,
                                 count_above, sum_maxima, maximum, half_to_float};
 }  // namespace colxtr
 #endif

@@ -62,6 +62,7 @@ struct I {
 };
 
 #include "kernels.inl"
+#include "nearest.inl"
 #include "scoring.inl"
 
 void half_to_float(const std::uint16_t* from, std::size_t n, float* into) {
@@ -73,7 +74,7 @@ void half_to_float(const std::uint16_t* from, std::size_t n, float* into) {
 
 namespace colxtr {
 extern const Kernels neon_kernels;
-const Kernels neon_kernels = {"neon",      multiply,   nearest, score,        find_above,
+const Kernels neon_kernels = {"neon",      multiply,   improve, score,        find_above,
                               count_above, sum_maxima, maximum, half_to_float};
 }  // namespace colxtr
 #endif

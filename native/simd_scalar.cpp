@@ -79,6 +79,7 @@ struct I {
 };
 
 #include "kernels.inl"
+#include "nearest.inl"
 #include "scoring.inl"
 
 inline float as_float(std::uint32_t bits) {
@@ -102,6 +103,6 @@ void half_to_float(const std::uint16_t* from, std::size_t n, float* into) {
 
 namespace colxtr {
 extern const Kernels scalar_kernels;
-const Kernels scalar_kernels = {"scalar",    multiply,   nearest, score,        find_above,
+const Kernels scalar_kernels = {"scalar",    multiply,   improve, score,        find_above,
                                 count_above, sum_maxima, maximum, half_to_float};
 }  // namespace colxtr

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colxtr import kernels
-from colxtr.clustering import BLOCK, spherical_kmeans, unit_length
+from colxtr.clustering import BLOCK, Nearest, nearest_of, spherical_kmeans, unit_length
 from colxtr.cpus import available_cpus
 from colxtr.errors import EmbeddingError, InputError
 from colxtr.progress import SILENT, Meter
@@ -126,19 +126,17 @@ class Codec:
             threads: None for all processors; the result does not depend on it.
             meter: Shows the progress.
         """
-        unit = np.empty_like(sample)
         lengths = np.empty(len(sample), np.float32)
         for start in range(0, len(sample), BLOCK):  # a sample in half precision stays small
             rows = sample[start : start + BLOCK].astype(np.float32)
             lengths[start : start + BLOCK] = np.linalg.norm(rows, axis=1)
-            unit[start : start + BLOCK] = unit_length(rows)
-        kept, held_out = _hold_out(len(unit), n_centroids)
+        kept, held_out = _hold_out(len(sample), n_centroids)
         centroids = spherical_kmeans(
-            unit[kept], min(n_centroids, len(unit)), seed=seed, threads=threads, meter=meter
+            sample[kept], min(n_centroids, len(sample)), seed=seed, threads=threads, meter=meter
         )
         if n_bits == HALF:
             return cls(n_bits, _to_int8(centroids))
-        arrays = _train_quantiser(unit[held_out].astype(np.float32), centroids, n_bits, seed)
+        arrays = _train_quantiser(unit_length(sample[held_out]), centroids, n_bits, seed)
         if (np.abs(lengths - 1) > UNIT_TOLERANCE).any():
             arrays["lengths"] = np.geomspace(
                 lengths.min() / 1.25, lengths.max() * 1.25, 256
@@ -168,8 +166,13 @@ class Codec:
         return self.rotated_back(_to_float(self.arrays))
 
     @cached_property
-    def _panels(self) -> kernels.Panels:
-        return kernels.Panels(_to_float(self.arrays))
+    def _nearest(self) -> Nearest:
+        return nearest_of(_to_float(self.arrays))
+
+    def prepare(self) -> None:
+        """Make now what `encode` needs, so that several threads may call it at once."""
+        self.native  # noqa: B018
+        self._nearest  # noqa: B018
 
     def rotated(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """Embeddings, (n, dim), in the coordinates of the codes."""
@@ -207,7 +210,7 @@ class Codec:
                 embeddings that all had that length.
         """
         rotated = self.rotated(embeddings)
-        nearest = kernels.in_row_blocks(self._panels.nearest, rotated, threads or available_cpus())
+        nearest = kernels.in_row_blocks(self._nearest, rotated, threads or available_cpus())
         if self.n_bits == HALF:
             return EncodedTokens(nearest, embeddings.astype("<f2").view(np.uint8))
         if "lengths" not in self.arrays:
@@ -266,7 +269,7 @@ def _train_quantiser(
     Principal directions are dealt out to the groups in turn: every group has strong and weak ones,
     spends its byte where the variance is, and all groups are alike enough for one codebook.
     """
-    nearest = kernels.in_row_blocks(kernels.Panels(centroids).nearest, unit, available_cpus())
+    nearest = kernels.in_row_blocks(nearest_of(centroids), unit, available_cpus())
     width = 8 // n_bits
     rotation = _principal_directions(_shapes(unit - centroids[nearest]))
     groups = np.arange(unit.shape[1]).reshape(width, -1).T.ravel()
