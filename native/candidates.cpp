@@ -19,6 +19,13 @@ constexpr std::uint32_t NO_SLOT = Workspace::NO_SLOT;
 constexpr std::size_t ROW_BYTES = std::size_t{1} << 26;  // of the pooled tokens' rows, at first
 constexpr std::size_t DOCUMENTS = 256;                   // scored together
 
+// Ceilings of a panel that let everything pass.
+struct Ceilings {
+    float lanes[PANEL];
+    Ceilings() { std::fill_n(lanes, PANEL, NEVER); }
+};
+const Ceilings UNBOUNDED;
+
 using Probed = std::vector<bool>;  // which query tokens look into a list
 
 }  // namespace
@@ -71,8 +78,10 @@ class Candidates::Part {
 
     // Takes over what another part found.
     void join(const Part& other) {
-        for (std::size_t d = 0; d < other.ordinals_.size(); ++d)
-            improve(other.ordinals_[d], other.best(d));
+        for (std::size_t d = 0; d < other.ordinals_.size(); ++d) {
+            float* best = best_of(other.ordinals_[d]);
+            kernels().maxima(other.best(d), 1, stride_, &best);
+        }
         for (std::size_t i = 0; i < stride_; ++i)
             lowest_[i] = std::min(lowest_[i], other.lowest_[i]);
     }
@@ -94,19 +103,23 @@ class Candidates::Part {
         if (probed) hide(rows, *probed);
         for (std::size_t i = 0; i < query_.n_tokens(); ++i)
             if (!probed || (*probed)[i]) seen_[i] += block_.count;
-        for (std::size_t r = 0; r < block_.count; ++r) improve(ordinals[r], rows + r * stride_);
+        float* best[Query::BLOCK];
+        for (std::size_t r = 0; r < block_.count; ++r) best[r] = best_of(ordinals[r]);
+        kernels().maxima(rows, block_.count, stride_, best);
         if (keeps_rows_) n_rows_ += block_.count;
     }
 
-    void improve(std::uint64_t ordinal, const float* row) {
+    // Where the largest similarities of a document are kept: all but lowest, if it is new.
+    float* best_of(std::uint64_t ordinal) {
         std::uint32_t& slot = room_.slots[ordinal];
-        if (slot == NO_SLOT) {
+        const bool is_new = slot == NO_SLOT;
+        if (is_new) {
             ordinals_.push_back(ordinal);
             slot = static_cast<std::uint32_t>(ordinals_.size() - 1);
-            std::copy_n(row, stride_, room_.best.data() + slot * stride_);
-        } else {
-            kernels().maximum(room_.best.data() + slot * stride_, row, stride_);
         }
+        float* best = room_.best.data() + slot * stride_;
+        if (is_new) std::fill_n(best, stride_, NONE);
+        return best;
     }
 
     // What a query token does not look at, it does not see; of the rest it notes the lowest.
@@ -136,8 +149,9 @@ class Candidates::Part {
             bool matters = false;
             for (std::size_t panel = 0; panel < stride_ && !matters; panel += PANEL) {
                 std::uint32_t lanes = 0;
-                matters = kernels().find_above(rows + row * stride_ + panel, 1, stride_,
-                                               floors.data() + panel, &lanes) == 0;
+                matters =
+                    kernels().find_between(rows + row * stride_ + panel, 1, stride_,
+                                           floors.data() + panel, UNBOUNDED.lanes, &lanes) == 0;
             }
             if (matters) std::copy_n(rows + row * stride_, stride_, rows + kept++ * stride_);
         }
@@ -271,8 +285,8 @@ std::vector<float> Candidates::just_below_thresholds() const {
 bool Candidates::keeps(std::size_t document, const std::vector<float>& floors) const {
     for (std::size_t panel = 0; panel < query_.stride(); panel += PANEL) {
         std::uint32_t lanes = 0;
-        if (kernels().find_above(parts_[0].best(document) + panel, 1, query_.stride(),
-                                 floors.data() + panel, &lanes) == 0)
+        if (kernels().find_between(parts_[0].best(document) + panel, 1, query_.stride(),
+                                   floors.data() + panel, UNBOUNDED.lanes, &lanes) == 0)
             return true;
     }
     return false;
@@ -401,6 +415,8 @@ void maxsim(const Query& query, const Collection& collection, const std::uint64_
         const std::size_t first = piece * size, n = std::min(size, count - first);
         Reader reader(query, collection, ordinals + first, n);
         Buffer<float> rows(Query::BLOCK * stride), best(stride);
+        float* into[Query::BLOCK];
+        std::fill_n(into, Query::BLOCK, best.data());
         std::fill(scores + first, scores + first + n, NONE);
         std::size_t document, scored = n;
         const auto finish = [&] {
@@ -415,8 +431,7 @@ void maxsim(const Query& query, const Collection& collection, const std::uint64_
                 std::fill(best.data(), best.data() + stride, NONE);
             }
             query.score(*block, rows.data());
-            for (std::size_t r = 0; r < block->count; ++r)
-                kernels().maximum(best.data(), rows.data() + r * stride, stride);
+            kernels().maxima(rows.data(), block->count, stride, into);
         }
         finish();
     });

@@ -64,10 +64,10 @@ struct Kernels {
     void (*score)(const ScoredRows& rows, std::size_t n_rows, std::size_t dim,
                   const std::int8_t* panels, std::size_t n_panels, float* scores);
 
-    // The first row with a value above that lane's floor, or n_rows; `lanes` has a bit for each
-    // such lane. rows: PANEL values at rows + row * stride.
-    std::size_t (*find_above)(const float* rows, std::size_t n_rows, std::size_t stride,
-                              const float* floors, std::uint32_t* lanes);
+    // The first row with a value above that lane's floor and not above its ceiling, or n_rows;
+    // `lanes` has a bit for each such lane. rows: PANEL values at rows + row * stride.
+    std::size_t (*find_between)(const float* rows, std::size_t n_rows, std::size_t stride,
+                                const float* floors, const float* ceilings, std::uint32_t* lanes);
 
     // counts[f][lane] += rows whose value is above floors[f][lane], for FLOORS floors; rows as
     // above.
@@ -79,8 +79,9 @@ struct Kernels {
     void (*sum_maxima)(const float* rows, std::size_t n_rows, std::size_t stride,
                        const float* floors, const float* weights, float* sums);
 
-    // into[i] = max(into[i], from[i]); n is a multiple of PANEL.
-    void (*maximum)(float* into, const float* from, std::size_t n);
+    // into[row][i] = max(into[row][i], rows[row * stride + i]), row by row; stride is a multiple of
+    // PANEL.
+    void (*maxima)(const float* rows, std::size_t n_rows, std::size_t stride, float* const* into);
 
     // IEEE half precision to single; n is a multiple of 8, `from` aligned to 2.
     void (*half_to_float)(const std::uint16_t* from, std::size_t n, float* into);

@@ -40,7 +40,10 @@ void multiply(const float* rows, std::size_t n_rows, std::size_t dim, const floa
         }
 }
 
-void maximum(float* into, const float* from, std::size_t n) {
-    for (std::size_t i = 0; i < n; i += V::LANES)
-        V::store(into + i, V::max(V::load(into + i), V::load(from + i)));
+void maxima(const float* rows, std::size_t n_rows, std::size_t stride, float* const* into) {
+    for (std::size_t row = 0; row < n_rows; ++row)
+        for (std::size_t i = 0; i < stride; i += V::LANES) {
+            float* target = into[row] + i;
+            V::store(target, V::max(V::load(target), V::load(rows + row * stride + i)));
+        }
 }

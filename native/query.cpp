@@ -58,6 +58,7 @@ void Query::meet_centroids(std::size_t n_probe) {
     const std::size_t threads = std::min(threads_, pieces);
     std::vector<std::vector<Top>> nearest(threads, std::vector<Top>(n_tokens_, Top(n_probe)));
     std::vector<Buffer<float>> floors;
+    const std::vector<float> ceilings(PANEL, std::numeric_limits<float>::infinity());
     for (std::size_t t = 0; t < threads; ++t) {
         floors.emplace_back(columns);
         std::fill(floors[t].data(), floors[t].data() + columns,
@@ -89,8 +90,8 @@ void Query::meet_centroids(std::size_t n_probe) {
             const float* row = products + first * columns + panel;
             for (std::size_t c = 0; c < count; ++c) {
                 std::uint32_t lanes = 0;
-                c += kernels().find_above(row + c * columns, count - c, columns, floor + panel,
-                                          &lanes);
+                c += kernels().find_between(row + c * columns, count - c, columns, floor + panel,
+                                            ceilings.data(), &lanes);
                 for (; lanes; lanes &= lanes - 1) {
                     const std::size_t lane = panel + lowest_bit(lanes);
                     Top& top = nearest[thread][lane];

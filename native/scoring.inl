@@ -1,8 +1,8 @@
 // The kernels of search, written once over the vector types that each simd_*.cpp defines first: `V`
 // (kernels.inl), with
 //
-//   V::add, V::multiply, V::above(a, b): a bit for each lane with a > b, V::COUNTER, V::count(c, a,
-//   b): c + 1 in the lanes with a > b, V::no_count, V::store_count
+//   V::add, V::multiply, V::between(a, low, high): a bit for each lane with low < a <= high,
+//   V::Counter, V::count(c, a, b): c + 1 in the lanes with a > b, V::load_count, V::store_count
 //
 // and `I`, of LANES 32-bit sums of products of bytes:
 //
@@ -63,15 +63,19 @@ void score(const colxtr::ScoredRows& rows, std::size_t n_rows, std::size_t dim,
     }
 }
 
-std::size_t find_above(const float* rows, std::size_t n_rows, std::size_t stride,
-                       const float* floors, std::uint32_t* lanes) {
-    V floor[VECTORS];
-    for (std::size_t v = 0; v < VECTORS; ++v) floor[v] = V::load(floors + v * V::LANES);
+std::size_t find_between(const float* rows, std::size_t n_rows, std::size_t stride,
+                         const float* floors, const float* ceilings, std::uint32_t* lanes) {
+    V floor[VECTORS], ceiling[VECTORS];
+    for (std::size_t v = 0; v < VECTORS; ++v) {
+        floor[v] = V::load(floors + v * V::LANES);
+        ceiling[v] = V::load(ceilings + v * V::LANES);
+    }
     for (std::size_t row = 0; row < n_rows; ++row) {
         std::uint32_t found = 0;
-        for (std::size_t v = 0; v < VECTORS; ++v)
-            found |= V::above(V::load(rows + row * stride + v * V::LANES), floor[v])
-                     << (v * V::LANES);
+        for (std::size_t v = 0; v < VECTORS; ++v) {
+            const V value = V::load(rows + row * stride + v * V::LANES);
+            found |= V::between(value, floor[v], ceiling[v]) << (v * V::LANES);
+        }
         if (found) {
             *lanes = found;
             return row;

@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::size_t SAMPLE = 1024;      // rows
 constexpr std::size_t SAMPLE_ROUNDS = 4;  // a bracket shrinks to a seventh in each
-constexpr std::size_t FEW = 256;          // values that are collected rather than narrowed down
+constexpr std::size_t FEW = 1024;         // values that are collected rather than narrowed down
 constexpr std::size_t ROUNDS = 8;         // after which all that is left is collected
 constexpr std::size_t ROWS_PER_PIECE = 4096;
 constexpr float LARGEST = std::numeric_limits<float>::max();
@@ -88,12 +88,11 @@ class Panel {
         for (const Rows& piece : pieces_)
             for (std::size_t row = 0; row < piece.count; ++row) {
                 std::uint32_t lanes = 0;
-                row += kernels().find_above(piece.values + row * stride_, piece.count - row,
-                                            stride_, low, &lanes);
+                row += kernels().find_between(piece.values + row * stride_, piece.count - row,
+                                              stride_, low, high, &lanes);
                 for (; lanes; lanes &= lanes - 1) {
                     const std::size_t lane = lowest_bit(lanes);
-                    const float value = piece.values[row * stride_ + lane];
-                    if (value <= high[lane]) found[lane].push_back(value);
+                    found[lane].push_back(piece.values[row * stride_ + lane]);
                 }
             }
         return found;

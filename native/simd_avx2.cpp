@@ -19,9 +19,10 @@ struct V {
     static V max(V a, V b) { return {_mm256_max_ps(a.lanes, b.lanes)}; }
     static V add(V a, V b) { return {_mm256_add_ps(a.lanes, b.lanes)}; }
     static V multiply(V a, V b) { return {_mm256_mul_ps(a.lanes, b.lanes)}; }
-    static std::uint32_t above(V a, V b) {
-        const __m256 more = _mm256_cmp_ps(a.lanes, b.lanes, _CMP_GT_OQ);
-        return static_cast<std::uint32_t>(_mm256_movemask_ps(more));
+    static std::uint32_t between(V a, V low, V high) {
+        const __m256 both = _mm256_and_ps(_mm256_cmp_ps(a.lanes, low.lanes, _CMP_GT_OQ),
+                                          _mm256_cmp_ps(a.lanes, high.lanes, _CMP_LE_OQ));
+        return static_cast<std::uint32_t>(_mm256_movemask_ps(both));
     }
 
     using Counter = __m256i;
@@ -80,7 +81,7 @@ struct I {
 
 namespace colxtr {
 extern const Kernels avx2_kernels;
-const Kernels avx2_kernels = {"avx2",      multiply,   improve, score,        find_above,
-                              count_above, sum_maxima, maximum, half_to_float};
+const Kernels avx2_kernels = {"avx2",      multiply,   improve, score,        find_between,
+                              count_above, sum_maxima, maxima,  half_to_float};
 }  // namespace colxtr
 #endif

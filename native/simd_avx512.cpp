@@ -19,8 +19,9 @@ struct V {
     static V max(V a, V b) { return {_mm512_max_ps(a.lanes, b.lanes)}; }
     static V add(V a, V b) { return {_mm512_add_ps(a.lanes, b.lanes)}; }
     static V multiply(V a, V b) { return {_mm512_mul_ps(a.lanes, b.lanes)}; }
-    static std::uint32_t above(V a, V b) {
-        return _mm512_cmp_ps_mask(a.lanes, b.lanes, _CMP_GT_OQ);
+    static std::uint32_t between(V a, V low, V high) {
+        const __mmask16 above = _mm512_cmp_ps_mask(a.lanes, low.lanes, _CMP_GT_OQ);
+        return _mm512_mask_cmp_ps_mask(above, a.lanes, high.lanes, _CMP_LE_OQ);
     }
 
     using Counter = __m512i;
@@ -72,7 +73,7 @@ struct I {
 
 namespace colxtr {
 extern const Kernels avx512_kernels;
-const Kernels avx512_kernels = {"avx512",    multiply,   improve, score,        find_above,
-                                count_above, sum_maxima, maximum, half_to_float};
+const Kernels avx512_kernels = {"avx512",    multiply,   improve, score,        find_between,
+                                count_above, sum_maxima, maxima,  half_to_float};
 }  // namespace colxtr
 #endif

@@ -19,9 +19,11 @@ struct V {
     static V max(V a, V b) { return {vmaxq_f32(a.lanes, b.lanes)}; }
     static V add(V a, V b) { return {vaddq_f32(a.lanes, b.lanes)}; }
     static V multiply(V a, V b) { return {vmulq_f32(a.lanes, b.lanes)}; }
-    static std::uint32_t above(V a, V b) {
+    static std::uint32_t between(V a, V low, V high) {
         const uint32x4_t bits = {1, 2, 4, 8};
-        return vaddvq_u32(vandq_u32(vcgtq_f32(a.lanes, b.lanes), bits));
+        const uint32x4_t both =
+            vandq_u32(vcgtq_f32(a.lanes, low.lanes), vcleq_f32(a.lanes, high.lanes));
+        return vaddvq_u32(vandq_u32(both, bits));
     }
 
     using Counter = uint32x4_t;
@@ -74,7 +76,7 @@ void half_to_float(const std::uint16_t* from, std::size_t n, float* into) {
 
 namespace colxtr {
 extern const Kernels neon_kernels;
-const Kernels neon_kernels = {"neon",      multiply,   improve, score,        find_above,
-                              count_above, sum_maxima, maximum, half_to_float};
+const Kernels neon_kernels = {"neon",      multiply,   improve, score,        find_between,
+                              count_above, sum_maxima, maxima,  half_to_float};
 }  // namespace colxtr
 #endif

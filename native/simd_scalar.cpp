@@ -34,9 +34,10 @@ struct V {
         for (std::size_t i = 0; i < 4; ++i) a.lane[i] *= b.lane[i];
         return a;
     }
-    static std::uint32_t above(V a, V b) {
+    static std::uint32_t between(V a, V low, V high) {
         std::uint32_t bits = 0;
-        for (std::size_t i = 0; i < 4; ++i) bits |= std::uint32_t{a.lane[i] > b.lane[i]} << i;
+        for (std::size_t i = 0; i < 4; ++i)
+            bits |= std::uint32_t{a.lane[i] > low.lane[i] && a.lane[i] <= high.lane[i]} << i;
         return bits;
     }
 
@@ -103,6 +104,6 @@ void half_to_float(const std::uint16_t* from, std::size_t n, float* into) {
 
 namespace colxtr {
 extern const Kernels scalar_kernels;
-const Kernels scalar_kernels = {"scalar",    multiply,   improve, score,        find_above,
-                                count_above, sum_maxima, maximum, half_to_float};
+const Kernels scalar_kernels = {"scalar",    multiply,   improve, score,        find_between,
+                                count_above, sum_maxima, maxima,  half_to_float};
 }  // namespace colxtr
