@@ -69,7 +69,7 @@ class BuildSettings:
         sample_tokens_per_centroid: Wanted, if the bytes allow.
         centroid_bytes: That training may take beside the sample; None for what it needs.
         segment_bytes: Of codes and texts in memory, after which a segment is written.
-        batch_documents: Texts encoded together, at most.
+        batch_documents: Encoded or coded together, at most.
         batch_bytes: Of texts encoded together, roughly.
         batch_tokens: Coded together by one thread, roughly.
         coders: Threads that code, at most.
@@ -339,21 +339,20 @@ def _released(items: list[Item]) -> Iterator[Item]:
 def _batches(stream: Iterable[Item], settings: BuildSettings) -> Iterator[list[Item]]:
     """Consecutive items: texts to be encoded, or tokens given, up to a bound."""
     batch: list[Item] = []
-    texts = size = tokens = 0
+    size = tokens = 0
     for item in stream:
         batch.append(item)
         if item.embeddings is None:
-            texts += 1
             size += len(item.document.text)
         else:
-            tokens += max(len(item.embeddings), 1)
+            tokens += len(item.embeddings)
         if (
-            texts >= settings.batch_documents
+            len(batch) >= settings.batch_documents
             or size >= settings.batch_bytes
             or tokens >= settings.batch_tokens
         ):
             yield batch
-            batch, texts, size, tokens = [], 0, 0, 0
+            batch, size, tokens = [], 0, 0
     if batch:
         yield batch
 

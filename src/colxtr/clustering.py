@@ -23,12 +23,7 @@ PIECE = 16_384  # rows that one thread works on: as many as the native module so
 MOST_COMPARED = 4_096  # centroids up to which a row is compared with all of them
 GROUPS_PER_ROOT = 6  # groups of centroids: 6 * sqrt(centroids)
 PROBED_GROUPS = 16  # that a row looks into
-ROUNDS = (
-    4,
-    2,
-    1,
-    1,
-)  # of k-means: every fourth row of the sample, every second, all, and all again
+ROUNDS = (4, 4, 2, 1, 1, 1)  # of k-means: twice every fourth row of the sample, and so on
 LEAST_PER_CENTROID = 8  # rows that a round must leave
 
 

@@ -268,7 +268,7 @@ class Index:
 
         Works on streams of any length in bounded memory, and commits every so often: if the
         stream or the process breaks off, what was committed stays, and after an exception (or
-        Ctrl-C) all that was encoded is committed too.
+        Ctrl-C) all that was coded is committed too.
 
         Args:
             documents: Strings, mappings with "text" and optionally "id", "title" and "metadata",
