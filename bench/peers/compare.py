@@ -32,7 +32,7 @@ import numpy as np
 from bench.peers.engines import VARIANTS, Settings, Variant
 from bench.peers.layout import Corpus
 from bench.peers.measures import mean_recall
-from bench.peers.processes import EngineFailedError, EngineProcess
+from bench.peers.processes import ROOT, EngineFailedError, EngineProcess
 from colxtr.cpus import available_cpus
 
 Results = dict[str, Any]
@@ -236,7 +236,14 @@ def version(variant: Variant, environments: Path) -> str:
     if not python.is_file():
         raise SystemExit(f"no {python}; run: python -m bench.peers.setup --into {environments}")
     found = subprocess.run([python, "-c", program], check=True, capture_output=True, text=True)
-    return found.stdout.strip()
+    return found.stdout.strip() + (_commit() if variant.driver == "colxtr" else "")
+
+
+def _commit() -> str:
+    """The commit of this checkout, with a plus where files differ from it; nothing without git."""
+    command = ["git", "describe", "--always", "--exclude=*", "--dirty=+"]
+    found = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
+    return f" ({found.stdout.strip()})" if found.returncode == 0 else ""
 
 
 def _say(text: str) -> None:

@@ -227,9 +227,11 @@ def _equal_recall(rows: Sequence[Row], threads: int) -> str:
     targets = sorted({*TARGETS, *([max(peers)] if peers else [])})
     lines = []
     for name, own in engines.items():
-        cells = [_number(latency_at((r.point for r in own), t), 1, ".1f") for t in targets]
-        lines.append([name, *cells])
-    heads = [f"ms at {target:.3f}" for target in targets]
+        clock = [row.point for row in own]
+        processor = [Point(row.recall_10, row.cpu) for row in own]
+        values = [latency_at(points, t) for points in (clock, processor) for t in targets]
+        lines.append([name, *(_number(value, 1, ".1f") for value in values)])
+    heads = [f"{what} at {target:.3f}" for what in ("ms", "CPU ms") for target in targets]
     text = "Latency at equal recall@10, the last being the highest that a peer reaches; "
     return f"{text}{_threads(threads)}, interpolated:\n\n" + table(["engine", *heads], lines)
 
