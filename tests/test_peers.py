@@ -273,5 +273,6 @@ def test_page() -> None:
 def test_picture(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="is in the benchmark's own environment")
     rows = report.sorted_rows(RESULTS)
-    report.draw(rows, RESULTS["corpora"]["c"], tmp_path / "c.png")
+    styles = dict(zip(RESULTS["versions"], report.STYLES, strict=False))
+    report.draw(rows, styles, 1000, tmp_path / "c.png")
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")

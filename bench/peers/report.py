@@ -30,7 +30,8 @@ the share of the best 10 (or 100) documents by exact MaxSim over the float16 emb
 engine returns; every search asks for 100 documents; encoding the query is not part of it. Latency
 is the median over the rounds of each round's p50 and p95. CPU is the mean processor time of a
 query: on a machine that does other things too it says more than the clock. Memory is what a
-process has of its own: mapped files are not counted.
+process has of its own: mapped files are not counted. fast-plaid multiplies in float16, which torch
+does some 50 times slower where the processor has no instructions for it (`avx512_fp16`, `amx`).
 """
 
 RERUN = """\
@@ -57,7 +58,8 @@ ENVIRONMENTS/colxtr/bin/python -m bench.peers.report DATA/results.json
 
 # Okabe and Ito's colours, told apart by all kinds of eyes; and a mark and a line for each, so that
 # grey print will do.
-STYLES = (
+Style = tuple[str, str, str]
+STYLES: Sequence[Style] = (
     ("#0072B2", "o", "-"),
     ("#56B4E9", "s", "--"),
     ("#D55E00", "^", "-"),
@@ -95,7 +97,9 @@ def main() -> None:
     results = json.loads(arguments.results.read_text("utf-8"))
     (arguments.into / "benchmarks.md").write_text(render(results), encoding="utf-8")
     for (corpus, threads), rows in by_curve(sorted_rows(results)).items():
-        draw(rows, results["corpora"][corpus], arguments.into / picture(corpus, threads))
+        styles = dict(zip(results["versions"], STYLES, strict=False))
+        about = results["corpora"][corpus]
+        draw(rows, styles, about["tokens"], arguments.into / picture(corpus, threads))
 
 
 def picture(corpus: str, threads: int) -> str:
@@ -284,28 +288,31 @@ def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def draw(rows: Sequence[Row], about: Results, path: Path) -> None:
+def draw(rows: Sequence[Row], styles: dict[str, Style], n_tokens: int, path: Path) -> None:
     """Write one picture: a curve for each engine, its defaults filled."""
     import matplotlib as mpl  # noqa: PLC0415 - in the benchmark's own environment only
 
     mpl.use("Agg")
-    from matplotlib import pyplot  # noqa: PLC0415
+    from matplotlib import pyplot, ticker  # noqa: PLC0415
 
     figure, axes = pyplot.subplots(figsize=(6.4, 4.0), layout="constrained")
-    for (engine, own), (colour, mark, line) in zip(by_engine(rows).items(), STYLES, strict=False):
+    for engine, own in by_engine(rows).items():
+        colour, mark, line = styles[engine]
         front = pareto_front(row.point for row in own)
         axes.plot(*zip(*front, strict=True), color=colour, linestyle=line, linewidth=1.5)
         for row in own:
             fill = "none" if row.settings else colour
-            axes.plot(*row.point, mark, color=colour, fillstyle="full", markerfacecolor=fill)
+            axes.plot(*row.point, mark, color=colour, markerfacecolor=fill)
         axes.plot([], [], mark, color=colour, linestyle=line, label=engine)
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(ticker.NullLocator())
     axes.set_xlabel("recall@10 of exact MaxSim")
     axes.set_ylabel("p50 of a query, ms")
-    title = f"{rows[0].corpus}: {about['tokens'] / 1e6:.1f}M tokens, {_threads(rows[0].threads)}"
+    title = f"{rows[0].corpus}: {n_tokens / 1e6:.1f}M tokens, {_threads(rows[0].threads)}"
     axes.set_title(f"{title} (filled: defaults)", fontsize=10)
-    axes.grid(visible=True, which="both", linewidth=0.3)
+    axes.grid(visible=True, linewidth=0.3)
     axes.legend(fontsize=8)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
