@@ -233,6 +233,7 @@ RESULTS = {
             "cpu_seconds": 8.0,
             "bytes": 62_500,
             "peak_mb": 100.0,
+            "note": "on one thread.",
         },
     ],
     "searches": [
@@ -260,6 +261,7 @@ def test_page() -> None:
     for line in (
         "2026-11-23. A processor, 2 cores (avx2), 24.0 GB, Linux, Python 3.11.1.",
         "| Peer | 62.5 | 10 | 8 | 100 | 500 | 20 | 30 |",
+        "\n\nPeer: on one thread.\n\n",
         "| engine | ms at 0.900 | ms at 0.940 | ms at 0.950 | CPU ms at 0.900 | CPU ms at 0.940 |",
         "| colxtr, 2 bits | 5.0 | 5.0 | 5.0 | 4.0 | 4.0 | 4.0 |",
         "| Peer | 12.0 | 31.4 | 40.0 | 11.0 |",

@@ -200,11 +200,13 @@ def _builds(
     curves: dict[tuple[str, int], list[Row]],
 ) -> str:
     """Size, building and opening."""
-    lines = []
+    lines, notes = [], []
     rows = [row for (name, _), some in curves.items() for row in some if name == corpus]
     for build in builds:
         if build["corpus"] != corpus or "error" in build:
             continue
+        if note := build.get("note"):  # written into build.json by hand
+            notes.append(f"\n{build['engine']}: {note}\n")
         own = [row for row in rows if row.engine == build["engine"]]
         opened = next((row.first for row in own if "open_seconds" in row.first), {})
         peak = max((row.first["peak_mb"] for row in own), default=None)
@@ -221,7 +223,7 @@ def _builds(
             ]
         )
     heads = "engine, bytes per token, build s, build CPU s, build MB, open ms, first query ms"
-    return table([*heads.split(", "), "search MB"], lines)
+    return table([*heads.split(", "), "search MB"], lines) + "".join(notes)
 
 
 def _equal_recall(rows: Sequence[Row], threads: int) -> str:
