@@ -5,13 +5,14 @@
 #   make check      format, lint, types
 #   make sanitize   the native module under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make bench      the figures of docs/log.md, from the collections in $COLXTR_DATA
+#   make bench-peers  docs/benchmarks.md: other engines on the same embeddings (12 GB of them)
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard native/*)
 
-.PHONY: demo test check sanitize format bench clean
+.PHONY: demo test check sanitize format bench bench-peers clean
 
 demo: $(VENV)/.installed
 	$(BIN)/colxtr demo
@@ -53,6 +54,16 @@ endif
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/main_job.py
+
+# Every step goes on where it was interrupted. $(PEERS) keeps environments, embeddings and indexes.
+PEERS ?= bench/results/peers
+PEERS_BIN = $(PEERS)/environments/colxtr/bin
+COLXTR_DATA ?= ../shared/data
+bench-peers:
+	$(PYTHON) -m bench.peers.setup --into $(PEERS)/environments
+	$(PEERS_BIN)/python -m bench.peers.corpora $(PEERS)/scifact $(COLXTR_DATA) --sets scifact
+	$(PEERS_BIN)/python -m bench.peers.compare --data $(PEERS) --environments $(PEERS)/environments
+	$(PEERS_BIN)/python -m bench.peers.report $(PEERS)/results.json
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,53 @@
+"""What a corpus made elsewhere (`python -m bench.synthetic`) lacks: token ids and the truth.
+
+    python -m bench.peers.complete FOLDER
+
+TACHIOM clusters the tokens of each vocabulary item for themselves. Vectors without text have no
+vocabulary: the nearest of 4,096 of them stands for the item.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.peers.corpora import BLOCK, SEED, write_truth
+from bench.peers.layout import Corpus
+from colxtr.progress import progress_bar
+
+N_ITEMS = 4096
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="the corpus")
+    complete(parser.parse_args().folder)
+
+
+def complete(folder: Path) -> None:
+    """Write what is missing."""
+    corpus = Corpus.open(folder)
+    if corpus.token_ids() is None:
+        np.save(folder / "token_ids.npy", nearest_items(corpus.vectors, N_ITEMS))
+    if not (folder / "truth.npz").is_file():
+        write_truth(corpus)
+
+
+def nearest_items(vectors: NDArray[np.float16], n_items: int) -> NDArray[np.int64]:
+    """For each vector the most similar of `n_items` vectors chosen by chance; int64 (n_tokens,)."""
+    chosen = np.random.default_rng(SEED).choice(len(vectors), n_items, replace=False)
+    items = vectors[np.sort(chosen)].astype(np.float32)
+    ids = np.empty(len(vectors), np.int64)
+    with progress_bar("Naming tokens", len(vectors), "tokens") as advance:
+        for start in range(0, len(vectors), BLOCK):
+            block = vectors[start : start + BLOCK].astype(np.float32)
+            ids[start : start + len(block)] = (block @ items.T).argmax(axis=1)
+            advance(len(block))
+    return ids
+
+
+if __name__ == "__main__":
+    main()

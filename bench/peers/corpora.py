@@ -1,0 +1,208 @@
+"""Collections become a corpus of token embeddings, with the vocabulary id of every token.
+
+    python -m bench.peers.corpora FOLDER COLLECTIONS [--sets scifact,...] [--queries 300]
+
+writes the files of `layout.py` and `documents.json`, `queries.json` (names, in order). All the
+text is tokenised first, so that the size is known; then the vectors are filled in from the front,
+and `encoded.json` says how far. Ctrl-C and a new start go on there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from bench.peers.layout import TOP, Corpus
+from colxtr import Document, Encoder, EncoderConfig
+from colxtr.corpora import read_documents
+from colxtr.corpora import read_queries as read_query_texts
+from colxtr.model_folders import find_model
+from colxtr.progress import progress_bar
+from colxtr.tokens import Tokenizer
+
+ENGLISH = "acl_titles,awsdocs,clapnq,covidqa,cranfield,fairytaleqa,medquad,pubmedqa,qamr,scifact"
+ENGLISH += ",selqa,so_code,squadshifts,tldr,vaswani"
+SHARD = 1024  # documents between two notes of how far the encoding has come
+BLOCK = 16_384  # tokens compared with all queries at once
+SEED = 42
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="the corpus to write, or to go on with")
+    parser.add_argument("collections", type=Path, help="folder of BEIR collections")
+    parser.add_argument("--sets", default=ENGLISH, help="which, with commas")
+    parser.add_argument("--queries", type=int, default=300, help="at most so many")
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    collections = [arguments.collections / name for name in arguments.sets.split(",")]
+    make_corpus(arguments.folder, collections, arguments.queries, arguments.threads)
+
+
+def make_corpus(folder: Path, collections: Sequence[Path], n_queries: int, threads: int) -> None:
+    """Write a corpus, or what is missing of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    encoder = Encoder.load(threads=threads)
+    documents = [document for path in collections for document in _documents(path)]
+    documents = write_token_ids(folder, documents)
+    write_queries(folder, encoder, sample_queries(collections, n_queries))
+    write_vectors(folder, encoder, documents)
+    if not (folder / "truth.npz").is_file():
+        write_truth(Corpus.open(folder))
+
+
+def _documents(collection: Path) -> Iterator[Document]:
+    for document in read_documents(collection):
+        yield Document(f"{collection.name}/{document.id}", document.text, document.title)
+
+
+def write_token_ids(folder: Path, documents: Sequence[Document]) -> list[Document]:
+    """Write ids and lengths of the tokens that get embeddings; return documents that have any."""
+    with progress_bar("Tokenizing", len(documents)) as advance:
+        ids = []
+        for start in range(0, len(documents), SHARD):
+            ids += token_ids(documents[start : start + SHARD])
+            advance(len(ids) - start)
+    kept = [i for i, of_document in enumerate(ids) if len(of_document)]
+    np.save(folder / "token_ids.npy", np.concatenate([ids[i] for i in kept]))
+    np.save(folder / "doclens.npy", np.array([len(ids[i]) for i in kept], np.int32))
+    _write_json(folder / "documents.json", [documents[i].id for i in kept])
+    return [documents[i] for i in kept]
+
+
+def token_ids(documents: Sequence[Document]) -> list[NDArray[np.int64]]:
+    """Vocabulary ids of the tokens that the built-in model keeps of each document.
+
+    One for each row of `Encoder.encode_documents`: special tokens and punctuation are dropped.
+    """
+    tokenizer = _tokenizer()
+    texts = [tokenizer.document_text(document).full for document in documents]
+    return [text.ids[text.keep] for text in tokenizer.documents(texts)]
+
+
+@functools.cache
+def _tokenizer() -> Tokenizer:
+    folder, _ = find_model(None)
+    return Tokenizer(EncoderConfig.read(folder), folder, parallel=False)
+
+
+def sample_queries(collections: Sequence[Path], count: int) -> list[tuple[str, str]]:
+    """Ids and texts of queries that the collections judge, of test splits where there are any."""
+    judged = [pair for path in collections for pair in _judged(path, "test")]
+    judged = judged or [pair for path in collections for pair in _judged(path, "train")]
+    chosen = np.random.default_rng(SEED).permutation(len(judged))[:count]
+    return [judged[i] for i in sorted(chosen)]
+
+
+def _judged(collection: Path, split: str) -> list[tuple[str, str]]:
+    qrels = collection / "qrels" / f"{split}.tsv"
+    if not qrels.is_file():
+        return []
+    wanted = {line.split("\t")[0] for line in qrels.read_text("utf-8").splitlines()[1:]}
+    queries = read_query_texts(collection)
+    return [(f"{collection.name}/{name}", text) for name, text in queries if name in wanted]
+
+
+def write_queries(folder: Path, encoder: Encoder, queries: Sequence[tuple[str, str]]) -> None:
+    """Write the embeddings of the queries, their lengths and names; forget the truth of others."""
+    names = folder / "queries.json"
+    if names.is_file() and json.loads(names.read_text("utf-8")) != dict(queries):
+        (folder / "truth.npz").unlink(missing_ok=True)
+    embeddings = encoder.encode_queries(text for _, text in queries)
+    np.save(folder / "queries.npy", np.concatenate(embeddings))
+    np.save(folder / "query_lengths.npy", np.array(list(map(len, embeddings)), np.int32))
+    _write_json(names, dict(queries))
+
+
+def write_vectors(folder: Path, encoder: Encoder, documents: Sequence[Document]) -> None:
+    """Fill in the vectors, from where an interrupted run stopped."""
+    doclens = np.load(folder / "doclens.npy")
+    starts = np.concatenate([[0], np.cumsum(doclens, dtype=np.int64)])
+    n_tokens = int(starts[-1])
+    path, note = folder / "vectors.npy", folder / "encoded.json"
+    what = {"model": encoder.fingerprint, "tokens": n_tokens}
+    done = _encoded(note, what) if path.is_file() else 0
+    if done:
+        vectors = np.load(path, mmap_mode="r+")
+    else:
+        vectors = open_memmap(path, "w+", np.float16, (n_tokens, encoder.dim))
+    with progress_bar("Encoding", n_tokens, "tokens") as advance:
+        advance.skip(int(starts[done]))
+        for first in range(done, len(documents), SHARD):
+            shard = documents[first : first + SHARD]
+            last = first + len(shard)
+            embeddings = encoder.encode_documents(shard)
+            if list(map(len, embeddings)) != doclens[first:last].tolist():
+                raise SystemExit(
+                    f"{folder}: documents from {first:,} on have other numbers of embeddings than "
+                    "of token ids; the tokenizer and the encoder do not agree"
+                )
+            vectors[starts[first] : starts[last]] = np.concatenate(embeddings)
+            vectors.flush()
+            _write_json(note, what | {"documents": last})
+            advance(int(starts[last] - starts[first]))
+
+
+def _encoded(note: Path, what: dict[str, object]) -> int:
+    """How many documents an interrupted run encoded, if it was of the same model and corpus."""
+    if not note.is_file():
+        return 0
+    noted: dict[str, object] = json.loads(note.read_text("utf-8"))
+    documents = noted.pop("documents")
+    return documents if noted == what and isinstance(documents, int) else 0
+
+
+def write_truth(corpus: Corpus) -> None:
+    """Write the best documents of each query by exact MaxSim over the float vectors.
+
+    A sum over query tokens, in float32 over the float16 vectors. Memory: `BLOCK` tokens (and one
+    document more) times all query tokens, and queries times documents.
+    """
+    ids, scores = exact_top(corpus, TOP)
+    np.savez(corpus.folder / "truth.npz", ids=ids, scores=scores)
+
+
+def exact_top(corpus: Corpus, k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Ordinals and scores of the `k` best documents of each query, (n_queries, k), best first."""
+    starts = corpus.starts
+    queries = np.concatenate(corpus.queries)
+    query_starts = np.cumsum([0, *map(len, corpus.queries[:-1])])
+    scores = np.empty((len(corpus.queries), len(corpus.doclens)), np.float32)
+    with progress_bar("Exact MaxSim", int(starts[-1]), "tokens") as advance:
+        for first, last in blocks(starts):
+            tokens = corpus.vectors[starts[first] : starts[last]].astype(np.float32)
+            similarities = tokens @ queries.T  # (n_tokens, n_query_tokens)
+            best = np.maximum.reduceat(similarities, starts[first:last] - starts[first], axis=0)
+            scores[:, first:last] = np.add.reduceat(best, query_starts, axis=1).T
+            advance(len(tokens))
+    k = min(k, scores.shape[1])
+    ids = np.argsort(-scores, axis=1, kind="stable")[:, :k].astype(np.int32)
+    return ids, np.take_along_axis(scores, ids, axis=1)
+
+
+def blocks(starts: NDArray[np.int64], size: int = BLOCK) -> Iterator[tuple[int, int]]:
+    """Cut documents into ranges of at most `size` tokens, or one document where it is longer."""
+    first = 0
+    while first < len(starts) - 1:
+        last = int(np.searchsorted(starts, starts[first] + size, side="right")) - 1
+        last = max(last, first + 1)
+        yield first, last
+        first = last
+
+
+def _write_json(path: Path, value: object) -> None:
+    """Write all of a file or nothing."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(value) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+if __name__ == "__main__":
+    main()
