@@ -13,6 +13,7 @@
 #include "candidates.h"
 #include "codec.h"
 #include "collection.h"
+#include "groups.h"
 #include "kernels.h"
 #include "packing.h"
 #include "panels.h"
@@ -142,12 +143,57 @@ void add_rows(nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu> sum
     }
 }
 
+nb::tuple counting_sort(Vector<std::uint32_t> keys, std::size_t n_keys) {
+    Result<std::uint64_t> places({keys.shape(0)}), counts({n_keys});
+    const std::size_t n = keys.shape(0);
+    for (std::size_t i = 0; i < n; ++i) require(keys(i) < n_keys, "a key is not below n_keys");
+    {
+        nb::gil_scoped_release release;
+        const std::uint32_t* key = keys.data();
+        for (std::size_t i = 0; i < n; ++i) ++counts.values[key[i]];
+        std::vector<std::uint64_t> next(n_keys);
+        std::uint64_t end = 0;
+        for (std::size_t k = 0; k < n_keys; ++k) {
+            next[k] = end;
+            end += counts.values[k];
+        }
+        for (std::size_t i = 0; i < n; ++i) places.values[i] = next[key[i]]++;
+    }
+    return nb::make_tuple(places.take(), counts.take());
+}
+
 nb::ndarray<nb::numpy, std::uint32_t> nearest(const Panels& panels, Matrix<float> rows) {
     require_size(rows, 1, panels.dim(), "rows");
     Result<std::uint32_t> best({rows.shape(0)});
     {
         nb::gil_scoped_release release;
         panels.nearest(rows.data(), rows.shape(0), best.values);
+    }
+    return best.take();
+}
+
+void make_groups(Groups* self, Matrix<float> vectors, Vector<std::uint32_t> group_of,
+                 Matrix<float> centres) {
+    require(vectors.size() > 0, "there must be at least one vector");
+    require_size(group_of, 0, vectors.shape(0), "group_of");
+    require_size(centres, 1, vectors.shape(1), "centres");
+    for (std::size_t i = 0; i < group_of.shape(0); ++i)
+        require(group_of(i) < centres.shape(0), "a group is not below the number of centres");
+    nb::gil_scoped_release release;
+    new (self) Groups(vectors.data(), group_of.data(), vectors.shape(0), centres.data(),
+                      centres.shape(0), vectors.shape(1));
+}
+
+nb::ndarray<nb::numpy, std::uint32_t> nearest_in_groups(const Groups& groups, Matrix<float> rows,
+                                                        std::size_t n_probe) {
+    require_size(rows, 1, groups.dim(), "rows");
+    require(n_probe > 0 && n_probe <= groups.n_groups(),
+            "n_probe is " + std::to_string(n_probe) + "; 1 to " +
+                std::to_string(groups.n_groups()) + " are possible");
+    Result<std::uint32_t> best({rows.shape(0)});
+    {
+        nb::gil_scoped_release release;
+        groups.nearest(rows.data(), rows.shape(0), n_probe, best.values);
     }
     return best.take();
 }
@@ -377,6 +423,8 @@ NB_MODULE(_native, m) {
 
     m.def("add_rows", &add_rows, "sums"_a.noconvert(), "rows"_a, "groups"_a);
 
+    m.def("counting_sort", &counting_sort, "keys"_a, "n_keys"_a);
+
     nb::class_<Panels>(m, "Panels")
         .def(
             "__init__",
@@ -387,6 +435,10 @@ NB_MODULE(_native, m) {
             },
             "vectors"_a)
         .def("nearest", &nearest, "rows"_a);
+
+    nb::class_<Groups>(m, "Groups")
+        .def("__init__", &make_groups, "vectors"_a, "group_of"_a, "centres"_a)
+        .def("nearest", &nearest_in_groups, "rows"_a, "n_probe"_a);
 
     nb::class_<Codec>(m, "Codec")
         .def("__init__", &make_codec, "n_bits"_a, "centroids"_a, "centroid_scales"_a,

@@ -55,6 +55,12 @@ struct Trellis {
     std::size_t n_pairs = 0;  // 1, 2 or 4
 };
 
+// The running best of one row, a candidate per column of a panel; the winner is found at the end.
+struct Best {
+    float score[PANEL];
+    std::uint32_t column[PANEL];
+};
+
 struct Kernels {
     const char* name;
 
@@ -63,10 +69,12 @@ struct Kernels {
     void (*multiply)(const float* rows, std::size_t n_rows, std::size_t dim, const float* panels,
                      std::size_t n_panels, float* products);
 
-    // best[row] = the column with the largest product (the first of equals), among `n_columns`.
-    // rows as above.
-    void (*nearest)(const float* rows, std::size_t n_rows, std::size_t dim, const float* panels,
-                    std::size_t n_columns, std::uint32_t* best);
+    // Lets each row keep what is best among `n_columns` more: best[which[i]] against the products
+    // of rows[which[i]] (dim values each) with the columns of the panels, which are called
+    // first_column, first_column + 1 and so on.
+    void (*improve)(const float* rows, const std::uint32_t* which, std::size_t n_rows,
+                    std::size_t dim, const float* panels, std::size_t n_columns,
+                    std::uint32_t first_column, Best* best);
 
     // scores[row * stride + lane] = weights[row] * bases[row][lane]
     //                             + gains[row] * <rows[row], column `lane`>, stride = n_panels *

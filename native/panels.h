@@ -1,4 +1,4 @@
-// Vectors laid out for `Kernels::multiply` and `Kernels::nearest` (kernels.h).
+// Vectors laid out for `Kernels::multiply` and `Kernels::improve` (kernels.h).
 #pragma once
 
 #include <cstddef>
@@ -8,6 +8,16 @@
 #include "kernels.h"
 
 namespace colxtr {
+
+// A row that has seen no vector yet; vector 0 wins if no product is a number.
+inline Best no_best() {
+    Best best{};
+    for (float& score : best.score) score = -3.402823466e38f;
+    return best;
+}
+
+// The column with the largest score, the first of equals.
+std::uint32_t winner(const Best& best);
 
 class Panels {
  public:
@@ -24,7 +34,7 @@ class Panels {
         kernels().multiply(rows, n_rows, dim_, values_.data(), n_panels(), products);
     }
 
-    // The vector with the largest inner product for each row; any number of rows.
+    // The vector with the largest inner product for each row, the first of equals.
     void nearest(const float* rows, std::size_t n_rows, std::uint32_t* best) const;
 
  private:

@@ -104,6 +104,7 @@ struct T {
 
 #include "half_f16c.inl"
 #include "kernels.inl"
+#include "nearest.inl"
 #include "scoring.inl"
 #include "trellis.inl"
 
@@ -111,7 +112,7 @@ struct T {
 
 namespace colxtr {
 extern const Kernels avx2_kernels;
-const Kernels avx2_kernels = {"avx2",      multiply,   nearest,        score,   find_above,
+const Kernels avx2_kernels = {"avx2",      multiply,   improve,        score,   find_above,
                               count_above, sum_maxima, search_trellis, maximum, half_to_float};
 }  // namespace colxtr
 #endif

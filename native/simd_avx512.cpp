@@ -91,6 +91,7 @@ struct T {
 
 #include "half_f16c.inl"
 #include "kernels.inl"
+#include "nearest.inl"
 #include "scoring.inl"
 #include "trellis.inl"
 
@@ -98,7 +99,7 @@ struct T {
 
 namespace colxtr {
 extern const Kernels avx512_kernels;
-const Kernels avx512_kernels = {"avx512",    multiply,   nearest,        score,   find_above,
+const Kernels avx512_kernels = {"avx512",    multiply,   improve,        score,   find_above,
                                 count_above, sum_maxima, search_trellis, maximum, half_to_float};
 }  // namespace colxtr
 #endif

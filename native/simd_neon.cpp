@@ -90,6 +90,7 @@ struct T {
 };
 
 #include "kernels.inl"
+#include "nearest.inl"
 #include "scoring.inl"
 #include "trellis.inl"
 
@@ -102,7 +103,7 @@ void half_to_float(const std::uint16_t* from, std::size_t n, float* into) {
 
 namespace colxtr {
 extern const Kernels neon_kernels;
-const Kernels neon_kernels = {"neon",      multiply,   nearest,        score,   find_above,
+const Kernels neon_kernels = {"neon",      multiply,   improve,        score,   find_above,
                               count_above, sum_maxima, search_trellis, maximum, half_to_float};
 }  // namespace colxtr
 #endif

@@ -111,6 +111,7 @@ struct T {
 };
 
 #include "kernels.inl"
+#include "nearest.inl"
 #include "scoring.inl"
 #include "trellis.inl"
 
@@ -135,6 +136,6 @@ void half_to_float(const std::uint16_t* from, std::size_t n, float* into) {
 
 namespace colxtr {
 extern const Kernels scalar_kernels;
-const Kernels scalar_kernels = {"scalar",    multiply,   nearest,        score,   find_above,
+const Kernels scalar_kernels = {"scalar",    multiply,   improve,        score,   find_above,
                                 count_above, sum_maxima, search_trellis, maximum, half_to_float};
 }  // namespace colxtr

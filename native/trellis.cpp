@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::size_t STATES = Trellis::STATES;
 constexpr int BRANCH = 256;  // costs count in this: below it is the branch that they belong to,
-constexpr int ROOT = 16;  // so both factors of a product are multiplied with its root
+constexpr int ROOT = 16;     // so both factors of a product are multiplied with its root
 
 }  // namespace
 

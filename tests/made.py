@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from colxtr import Index, kernels, reference
 from colxtr.codec import Codec, EncodedTokens
+from colxtr.storage.arrays import Streamed
 from colxtr.storage.segment import Batch, segment_arrays
 
 
@@ -34,7 +35,11 @@ class Clustered:
 def native_segment_of_codes(
     codec: Codec, encoded: EncodedTokens, token_counts: list[int]
 ) -> kernels.Segment:
-    arrays, widths = segment_arrays([Batch([], token_counts, encoded)])
+    streamed, widths = segment_arrays([Batch([], token_counts, encoded)])
+    arrays = {
+        name: np.concatenate(list(array.pieces())) if isinstance(array, Streamed) else array
+        for name, array in streamed.items()
+    }
     return kernels.Segment(codec.native, "made", 0, **arrays, **widths)
 
 

@@ -6,6 +6,7 @@ import os
 import pkgutil
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 import colxtr
 from colxtr import Document, Index
 from colxtr.build import BuildSettings, IndexBuilder, Item
+from colxtr.errors import DuplicateIdError, InputError
 from colxtr.progress import Meter
 from colxtr.storage.generation import Generation
 from colxtr.storage.manifest import read_manifest
@@ -30,6 +32,7 @@ TINY = BuildSettings(
     segment_bytes=4_000,
     batch_documents=7,
     batch_bytes=1_000,
+    batch_tokens=100,
 )
 
 
@@ -47,7 +50,7 @@ def tiny_builder(monkeypatch: pytest.MonkeyPatch, settings: BuildSettings = TINY
     made = IndexBuilder.__init__
 
     def tiny(self: IndexBuilder, *arguments: Any, **options: Any) -> None:
-        made(self, *arguments, settings=settings, **options)
+        made(self, *arguments, **options | {"settings": settings})
 
     monkeypatch.setattr(IndexBuilder, "__init__", tiny)
 
@@ -125,6 +128,70 @@ class TestBounds:
             tiny_builder(monkeypatch)
         one, many = ({hit.id: hit.score for hit in hits} for hits in found)
         assert many == pytest.approx(one, abs=0.02)
+
+
+class TestMemoryLimit:
+    def test_more_memory_gives_larger_bounds(self) -> None:
+        bounds = [BuildSettings.within(n * 10**9, 128, encodes=False) for n in (1, 2, 8)]
+        for name in ("read_ahead_bytes", "sample_bytes", "centroid_bytes", "segment_bytes"):
+            values = [getattr(each, name) for each in bounds]
+            assert values == sorted(set(values)), name
+        for limit, each in zip((1, 2, 8), bounds, strict=True):
+            sample = each.read_ahead_bytes + each.sample_bytes + each.centroid_bytes
+            assert max(sample, each.segment_bytes) < limit * 10**9
+
+    def test_texts_are_stored_soon(self) -> None:
+        texts = BuildSettings.within(100 * 10**9, 128, encodes=True)
+        assert texts.segment_bytes <= 256 << 20
+        assert texts.read_ahead_bytes <= 64 << 20
+
+    def test_too_little_is_refused(self, tmp_path: Path) -> None:
+        message = r"memory_limit is 200 MB.* needs at least 250 MB"
+        with pytest.raises(InputError, match=message):
+            Index.create(tmp_path / "i", dim=DIM, memory_limit="200MB")
+        assert not (tmp_path / "i").exists()
+        with Index.create(tmp_path / "i", dim=DIM) as index:
+            with pytest.raises(InputError, match=message):
+                index.add_embeddings(["a"], [np.eye(DIM)], memory_limit=200_000_000)
+            assert index.add_embeddings(["a"], [np.eye(DIM)], memory_limit="1GiB") == 1
+
+    def test_too_many_centroids_are_refused(self, tmp_path: Path) -> None:
+        tokens = Clustered(seed=3, dim=1024).tokens(2000)
+        with Index.create(tmp_path / "i", dim=1024, n_centroids=1900) as index:
+            with pytest.raises(InputError, match=r"1,900 centroids takes.*raise it by"):
+                add_with_tight_training(index, tokens)
+            assert index.add_embeddings(["a"], [tokens]) == 1  # without a limit it may
+
+    def test_an_index_within_a_limit(self, tmp_path: Path) -> None:
+        arrays = Clustered(seed=3, dim=DIM).documents(30)
+        with Index.create(tmp_path / "i", dim=DIM) as index:
+            index.add_embeddings([str(i) for i in range(30)], arrays, memory_limit="0.3 GB")
+            assert [index.search_embeddings(a, 1)[0].id for a in arrays[:3]] == ["0", "1", "2"]
+
+
+def add_with_tight_training(index: Index, tokens: NDArray[np.float32]) -> None:
+    settings = replace(BuildSettings(), centroid_bytes=10**6)
+    with pytest.MonkeyPatch.context() as patch:
+        tiny_builder(patch, settings)
+        index.add_embeddings(["a"], [tokens])
+
+
+@pytest.mark.parametrize("distance", [1, 63, 64, 65, 200])
+def test_an_id_that_comes_again_is_found_committed_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, distance: int
+) -> None:
+    """Ids are looked up in blocks, and commits fall between a block's look-up and its use."""
+    tiny_builder(monkeypatch)
+    ids = [f"d{i}" for i in range(210)]
+    ids[205] = ids[205 - distance]
+    arrays = [Clustered(seed=4, dim=DIM).tokens(10)] * 210
+    with Index.create(tmp_path / "i", dim=DIM) as index:
+        with pytest.raises(DuplicateIdError, match=r"twice|already"):
+            index.add_embeddings(ids, arrays)
+        there = stored_ids(tmp_path / "i")
+        assert there == ids[: len(there)]
+        del ids[205]
+        assert len(there) + index.add_embeddings(ids, arrays[1:], skip_existing=True) == 209
 
 
 STARTS = [int(n) for n in os.environ.get("COLXTR_INTERRUPT_AT", "7").split()]  # 1 to 29: any line

@@ -173,6 +173,7 @@ def test_standard_input_limit_and_resume(tmp_path, model, corpus):
     assert "already there: 1" in resumed
     assert "already there: 3" in succeed("index", corpus, "--index", path, "--resume")
     options = ("--index", path, "--model", model, "--overwrite", "--limit", "2")
+    options += ("--memory-limit", "900 MB")
     assert "added 2 documents" in succeed("index", corpus, *options)
 
 
@@ -219,6 +220,12 @@ ERRORS = [
     (["index", ".", "--index", "i", "--model", "no/such folder"], 1, "error: 'no/such folder'"),
     (["index", ".", "--index", "i", "--passage-words", "0"], 1, "error: passages of 0 words"),
     (["index", ".", "--index", "i", "--overwrite", "--resume"], 2, "exclude each other"),
+    (
+        ["index", ".", "--index", "i", "--memory-limit", "much"],
+        1,
+        "memory 'much' is not understood",
+    ),
+    (["index", ".", "--index", "i", "--memory-limit", "99MB"], 1, "texts needs at least"),
     (["index", "."], 2, "--index"),
     (["search", "nowhere"], 2, "error: give one question"),
     (["search", "nowhere", "x", "-f", "y"], 2, "error: give one question"),

@@ -221,7 +221,7 @@ def test_training_does_not_depend_on_threads() -> None:
 
 def test_kmeans_finds_the_topics() -> None:
     made = Clustered(seed=8, n_topics=10)
-    centroids = spherical_kmeans(made.tokens(5000), 40, iterations=8)
+    centroids = spherical_kmeans(made.tokens(5000), 40)
     assert np.linalg.norm(centroids, axis=1) == pytest.approx(np.ones(40), abs=1e-6)
     assert (made.topics @ centroids.T).max(axis=1).min() > 0.9
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from colxtr import Index, kernels, reference
 from colxtr.codec import Codec, quantised
-from colxtr.search import SearchOptions
+from colxtr.errors import InputError
+from colxtr.search import METHODS, SearchOptions, SearchSettings
 from made import Clustered, decompressed
 
 N_DOCUMENTS = 120
@@ -286,3 +287,40 @@ def test_segments_do_not_matter(tmp_path: Path) -> None:
         expected = reference.imputed_scores(found, retrieved_only=False)
         check(each, query, expected, n_probe=4, k_prime=30, rerank=0)
         each.index.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "k", "n_probe", "rerank"),
+    [
+        ({}, 10, 10, 100),
+        ({}, 1, 10, 64),
+        ({}, 100, 10, 460),
+        ({"quality": 0}, 10, 3, 25),
+        ({"quality": 0}, 100, 3, 115),
+        ({"quality": 1}, 10, 33, 400),
+        ({"quality": 1, "n_probe": 5, "rerank": 7}, 10, 5, 10),
+        ({"rerank": 0}, 10, 10, 0),
+    ],
+)
+def test_quality_chooses_what_is_not_given(
+    options: SearchOptions, k: int, n_probe: int, rerank: int
+) -> None:
+    settings = SearchSettings(**options)
+    assert (settings.n_probe_chosen(), settings.rerank_chosen(k)) == (n_probe, rerank)
+
+
+def test_quality_out_of_range() -> None:
+    with pytest.raises(InputError, match=r"quality is 1.5; from 0 to 1"):
+        SearchSettings(quality=1.5)
+
+
+def test_hits_do_not_depend_on_threads(opened: Opened) -> None:
+    query = opened.queries[3]
+    for method in METHODS:
+        one, many = (
+            opened.index.search_embeddings(query, method=method, n_probe=4, threads=threads)
+            for threads in (1, 3)
+        )
+        assert one == many
+    with pytest.raises(InputError, match="threads is 0"):
+        opened.index.search_embeddings(query, threads=0)

@@ -11,12 +11,26 @@ def unpack(packed: NDArray[np.uint8], count: int, width: int) -> NDArray[np.uint
 def add_rows(
     sums: NDArray[np.float32], rows: NDArray[np.float32], groups: NDArray[np.uint32]
 ) -> None: ...
+def counting_sort(
+    keys: NDArray[np.uint32], n_keys: int
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
 
 class Panels:
     """Vectors, (n, dim), laid out for fast inner products with many rows."""
 
     def __init__(self, vectors: NDArray[np.float32]) -> None: ...
     def nearest(self, rows: NDArray[np.float32]) -> NDArray[np.uint32]: ...
+
+class Groups:
+    """Vectors, (n, dim), in groups round centres, (n_groups, dim); a row looks into few."""
+
+    def __init__(
+        self,
+        vectors: NDArray[np.float32],
+        group_of: NDArray[np.uint32],
+        centres: NDArray[np.float32],
+    ) -> None: ...
+    def nearest(self, rows: NDArray[np.float32], n_probe: int) -> NDArray[np.uint32]: ...
 
 class Codec:
     """The parameters of a codec: decodes for `Query` and `Segment`, and encodes."""

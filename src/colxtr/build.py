@@ -8,18 +8,21 @@ reach a bound, they become a segment, and a new generation is committed. Knows n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from colxtr.clustering import number_of_centroids
 from colxtr.codec import Codec, EncodedTokens
+from colxtr.cpus import available_cpus, in_order
 from colxtr.documents import Document
-from colxtr.errors import ColxtrError
+from colxtr.errors import ColxtrError, InputError
+from colxtr.memory import as_text
 from colxtr.progress import SILENT, Meter
 from colxtr.storage.manifest import (
     Manifest,
@@ -41,40 +44,110 @@ class Item:
 
     Attributes:
         document: Checked; its id is new.
-        embeddings: (n_tokens, dim); None if the text is still to be encoded.
+        embeddings: (n_tokens, dim); None if the text is still to be encoded. Those that are read
+            ahead are kept in half precision.
         counted: Whether the progress bar has seen it.
     """
 
     document: Document
-    embeddings: Embeddings | None = None
+    embeddings: NDArray[np.floating] | None = None
     counted: bool = False
 
     def weight(self) -> int:
-        """Bytes that it holds in memory, roughly."""
-        given = 0 if self.embeddings is None else self.embeddings.nbytes
+        """Bytes that it holds in memory while it waits, roughly: embeddings in half precision."""
+        given = 0 if self.embeddings is None else 2 * self.embeddings.size
         return len(self.document.text) + given
 
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """Bounds of a build, in bytes and documents.
+    """Bounds of a build. Those in bytes follow from a `memory_limit`, with `within`.
 
     Attributes:
         read_ahead_bytes: Of texts and given embeddings from which the codec's sample is drawn.
-        sample_bytes: Of the sample, in half precision. A quarter of a million tokens of 128
-            dimensions are 64 MiB.
+        sample_bytes: Of the sample, in half precision.
         sample_tokens_per_centroid: Wanted, if the bytes allow.
-        segment_bytes: Of codes in memory, after which a segment is written.
-        batch_documents: Encoded together, at most.
+        centroid_bytes: That training may take beside the sample; None for what it needs.
+        segment_bytes: Of codes and texts in memory, after which a segment is written.
+        batch_documents: Texts encoded together, at most.
         batch_bytes: Of texts encoded together, roughly.
+        batch_tokens: Coded together by one thread, roughly.
+        coders: Threads that code, at most.
     """
 
     read_ahead_bytes: int = 64 << 20
-    sample_bytes: int = 128 << 20
+    sample_bytes: int = 400_000_000
     sample_tokens_per_centroid: int = 32
-    segment_bytes: int = 128 << 20
+    centroid_bytes: int | None = None
+    segment_bytes: int = 256 << 20
     batch_documents: int = 256
     batch_bytes: int = 512 << 10
+    batch_tokens: int = 16_384
+    coders: int = 16
+
+    @classmethod
+    def within(cls, limit: int | None, dim: int, *, encodes: bool) -> BuildSettings:
+        """Bounds with which a build stays below `limit` bytes, all of the process counted.
+
+        Texts make smaller segments than the limit allows: what takes long to encode is stored
+        soon. The model is taken to be about as large as the built-in one.
+
+        Args:
+            limit: None for `DEFAULT_LIMIT`, which large numbers of centroids may then exceed.
+            dim: Of the embeddings.
+            encodes: Whether texts will be encoded, rather than embeddings given.
+
+        Raises:
+            InputError: The limit is too small.
+        """
+        reserved = ENCODER_BYTES if encodes else PROCESS_BYTES
+        bounds = cls()
+        coder = 6 * 4 * dim * bounds.batch_tokens
+        least = reserved + max(LEAST_FREE_BYTES, 4 * coder)
+        if limit is not None and limit < least:
+            raise InputError(
+                f"memory_limit is {as_text(limit)}; a build of embeddings of {dim} dimensions"
+                f"{' from texts' if encodes else ''} needs at least {as_text(least)}"
+            )
+        free = max(DEFAULT_LIMIT if limit is None else limit, least) - reserved
+        coders = max(min(free // 4 // coder, bounds.coders), 1)
+        return replace(
+            bounds,
+            read_ahead_bytes=min(64 << 20, free // 8) if encodes else free // 3,
+            sample_bytes=free // 4 if encodes else 3 * free // 10,
+            centroid_bytes=None if limit is None else 3 * free // 10,
+            segment_bytes=min(free - free // 3, bounds.segment_bytes if encodes else free),
+            coders=coders,
+        )
+
+
+DEFAULT_LIMIT = 1_500_000_000
+PROCESS_BYTES = 150_000_000  # of Python and the libraries
+ENCODER_BYTES = 550_000_000  # of these with the built-in model at work
+LEAST_FREE_BYTES = 100_000_000
+CENTROID_COPIES = 5  # centroids, their sums, groups; in single precision, while they are trained
+
+
+class Prepared(NamedTuple):
+    """Documents with all their embeddings, and the codec for them.
+
+    Attributes:
+        documents: Whole.
+        embeddings: Theirs, of any floating type.
+        codec: None if no document has a token.
+    """
+
+    documents: Sequence[Document]
+    embeddings: Sequence[NDArray[np.floating]]
+    codec: Codec | None
+
+    def coded(self) -> Batch:
+        """Their codes."""
+        encoded = NO_TOKENS
+        if self.codec is not None:
+            rows = np.concatenate(self.embeddings).astype(np.float32, copy=False)
+            encoded = self.codec.encode(rows, threads=1)
+        return Batch(self.documents, [len(each) for each in self.embeddings], encoded)
 
 
 class IndexBuilder:
@@ -124,10 +197,12 @@ class IndexBuilder:
         try:
             if self.codec is None:
                 stream = self._train(stream, total)
-            for batch in _batches(stream, self._settings):
-                self._add_batch(batch)
-                if self._builder.n_bytes >= self._settings.segment_bytes:
-                    self.flush()
+            coders = min(available_cpus(), self._settings.coders)
+            with closing(in_order(Prepared.coded, self._prepared(stream), coders)) as coded:
+                for batch in coded:
+                    self._builder.add(batch)
+                    if self._builder.n_bytes >= self._settings.segment_bytes:
+                        self.flush()
         finally:
             self.flush()
 
@@ -135,20 +210,21 @@ class IndexBuilder:
         """Commit what is in memory."""
         if not self._builder:
             return
+        documents = self._builder.documents()
         try:
-            manifest = self._commit()
+            manifest = self._commit(len(documents))
         except BaseException:
             with suppress(ColxtrError, OSError):  # make room, unless it came after the commit
                 remove_unnamed(self.folder, read_manifest(self.folder))
             raise
-        documents, following = self._builder.documents, SegmentBuilder()
+        following = SegmentBuilder()
         # No call stands between these two, so no interruption can: a document is in either.
         self.manifest, self._builder = manifest, following
         self._committed(manifest, documents)
 
-    def _commit(self) -> Manifest:
+    def _commit(self, n_documents: int) -> Manifest:
         name = f"segment-{self._number()}"
-        entry = SegmentEntry(name, len(self._builder.documents), self._builder.n_tokens)
+        entry = SegmentEntry(name, n_documents, self._builder.n_tokens)
         paths = self._builder.write(self.folder, name)
         codec = self.manifest.codec
         if codec is None and self.codec is not None:
@@ -164,16 +240,19 @@ class IndexBuilder:
         self.manifest = replace(self.manifest, next_number=number + 1)
         return number
 
-    def _add_batch(self, batch: Sequence[Item]) -> None:
-        embeddings = self._embeddings(batch)
-        rows = np.concatenate(embeddings).astype(np.float32, copy=False)
-        if self.codec is None and len(rows):  # all that was read ahead was empty
-            self._train_on(rows, len(rows))
-        documents = [item.document for item in batch]
-        encoded = NO_TOKENS if self.codec is None else self.codec.encode(rows)
-        self._builder.add(Batch(documents, [len(each) for each in embeddings], encoded))
+    def _prepared(self, stream: Iterable[Item]) -> Iterator[Prepared]:
+        """The items with their embeddings, as many together as one thread codes at a time."""
+        for batch in _batches(stream, self._settings):
+            embeddings = self._embeddings(batch)
+            if self.codec is None and any(map(len, embeddings)):  # what was read ahead was empty
+                self._train_on(np.concatenate(embeddings), sum(map(len, embeddings)))
+            if self.codec is not None:
+                self.codec.prepare()
+            for some in _portions(embeddings, self._settings.batch_tokens):
+                documents = [item.document for item in batch[some]]
+                yield Prepared(documents, embeddings[some], self.codec)
 
-    def _embeddings(self, batch: Sequence[Item]) -> list[Embeddings]:
+    def _embeddings(self, batch: Sequence[Item]) -> list[NDArray[np.floating]]:
         """Embeddings of all items of a batch: given, or made."""
         missing = [item.document for item in batch if item.embeddings is None]
         made = iter(self._encode(missing) if missing else ())
@@ -191,21 +270,20 @@ class IndexBuilder:
             sample = np.concatenate(list(sampled.values()))
             self._train_on(sample, len(sample) * total // len(sampled))
         for i, rows in sampled.items():
-            given = head[i].embeddings
-            head[i] = Item(head[i].document, rows if given is None else given, counted=True)
-        return chain(head, stream)
+            head[i] = Item(head[i].document, rows, counted=True)
+        return chain(_released(head), stream)
 
-    def _sample(self, head: Sequence[Item], total: int) -> dict[int, Embeddings]:
+    def _sample(self, head: Sequence[Item], total: int) -> dict[int, NDArray[np.float16]]:
         """Embeddings, in half precision, of enough documents drawn from the head; by position."""
         bounds = self._settings
         most = bounds.sample_bytes // (2 * self.manifest.settings.dim)
         order = np.random.default_rng(self.manifest.settings.seed).permutation(len(head))
-        sampled: dict[int, Embeddings] = {}
+        sampled: dict[int, NDArray[np.float16]] = {}
         n_tokens = 0
         drawn = iter(order.tolist())
         while batch := list(islice(drawn, bounds.batch_documents)):
             for i, rows in zip(batch, self._embeddings([head[i] for i in batch]), strict=True):
-                sampled[i] = rows.astype(np.float16)
+                sampled[i] = rows.astype(np.float16, copy=False)
                 n_tokens += len(rows)
             n_centroids = self._n_centroids(n_tokens * total // len(sampled))
             if n_tokens >= min(most, n_centroids * bounds.sample_tokens_per_centroid):
@@ -217,13 +295,24 @@ class IndexBuilder:
 
     def _train_on(self, sample: NDArray[np.floating], n_tokens: int) -> None:
         settings = self.manifest.settings
+        n_centroids = self._n_centroids(n_tokens)
+        self._check_memory(min(n_centroids, len(sample)), settings.dim)
         self.codec = Codec.train(
             sample,
             n_bits=settings.n_bits,
-            n_centroids=self._n_centroids(n_tokens),
+            n_centroids=n_centroids,
             seed=settings.seed,
             meter=self._meter,
         )
+
+    def _check_memory(self, n_centroids: int, dim: int) -> None:
+        needed, most = CENTROID_COPIES * 4 * n_centroids * dim, self._settings.centroid_bytes
+        if most is not None and needed > most:
+            raise InputError(
+                f"training {n_centroids:,} centroids takes {as_text(needed)}, and memory_limit "
+                f"leaves {as_text(most)} for it; raise it by {as_text(4 * (needed - most))}, or "
+                "set n_centroids"
+            )
 
 
 def _read_ahead(stream: Iterator[Item], most_bytes: int) -> tuple[list[Item], bool]:
@@ -231,6 +320,8 @@ def _read_ahead(stream: Iterator[Item], most_bytes: int) -> tuple[list[Item], bo
     head = []
     size = 0
     for item in stream:
+        if item.embeddings is not None:
+            item = replace(item, embeddings=item.embeddings.astype(np.float16))  # noqa: PLW2901
         head.append(item)
         size += item.weight()
         if size >= most_bytes:
@@ -238,15 +329,40 @@ def _read_ahead(stream: Iterator[Item], most_bytes: int) -> tuple[list[Item], bo
     return head, True
 
 
+def _released(items: list[Item]) -> Iterator[Item]:
+    """All items in their order; each leaves the memory when the caller is done with it."""
+    items.reverse()
+    while items:
+        yield items.pop()
+
+
 def _batches(stream: Iterable[Item], settings: BuildSettings) -> Iterator[list[Item]]:
-    """Consecutive items, bounded in number and size."""
+    """Consecutive items: texts to be encoded, or tokens given, up to a bound."""
     batch: list[Item] = []
-    size = 0
+    texts = size = tokens = 0
     for item in stream:
         batch.append(item)
-        size += item.weight()
-        if len(batch) >= settings.batch_documents or size >= settings.batch_bytes:
+        if item.embeddings is None:
+            texts += 1
+            size += len(item.document.text)
+        else:
+            tokens += max(len(item.embeddings), 1)
+        if (
+            texts >= settings.batch_documents
+            or size >= settings.batch_bytes
+            or tokens >= settings.batch_tokens
+        ):
             yield batch
-            batch, size = [], 0
+            batch, texts, size, tokens = [], 0, 0, 0
     if batch:
         yield batch
+
+
+def _portions(arrays: Sequence[NDArray[np.floating]], most_rows: int) -> Iterator[slice]:
+    """Slices of consecutive arrays that hold `most_rows` rows or a little more together."""
+    start = rows = 0
+    for i, array in enumerate(arrays):
+        rows += len(array)
+        if rows >= most_rows or i == len(arrays) - 1:
+            yield slice(start, i + 1)
+            start, rows = i + 1, 0

@@ -1,19 +1,35 @@
-"""Spherical k-means over a sample of token embeddings: the centroids of the codec.
+"""Spherical k-means over a sample of token embeddings, and the nearest of many centroids.
 
-Our own, not a library's, because the codec needs exactly the assignment kernel that encoding uses;
-knows nothing of documents or files.
+Our own, not a library's, because the codec needs exactly the assignment that encoding uses; knows
+nothing of documents or files.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from colxtr import kernels
-from colxtr.cpus import available_cpus
+from colxtr.clustering_gpu import chosen_device, nearest_on
+from colxtr.cpus import available_cpus, in_order
 from colxtr.progress import SILENT, Meter
 
+Nearest = Callable[[NDArray[np.float32]], NDArray[np.uint32]]
+
 BLOCK = 65_536  # rows that are in single precision at a time
+PIECE = 16_384  # rows that one thread works on: as many as the native module sorts together
+MOST_COMPARED = 4_096  # centroids up to which a row is compared with all of them
+GROUPS_PER_ROOT = 6  # groups of centroids: 6 * sqrt(centroids)
+PROBED_GROUPS = 16  # that a row looks into
+ROUNDS = (
+    4,
+    2,
+    1,
+    1,
+)  # of k-means: every fourth row of the sample, every second, all, and all again
+LEAST_PER_CENTROID = 8  # rows that a round must leave
 
 
 def number_of_centroids(n_tokens: int) -> int:
@@ -26,11 +42,33 @@ def number_of_centroids(n_tokens: int) -> int:
     return max(wanted // 32 * 32 if wanted > 32 else wanted, 1)
 
 
+def nearest_of(centroids: NDArray[np.float32]) -> Nearest:
+    """A function that finds the centroid with the largest inner product for each row.
+
+    Up to `MOST_COMPARED` centroids exactly, and on a GPU any number. Else a row sees the centroids
+    of the `PROBED_GROUPS` groups whose centres are nearest to it, which docs/log.md ("Build") has
+    the loss of. The function may be called from several threads; a row's result depends on that
+    row alone.
+
+    Args:
+        centroids: (n_centroids, dim), n_centroids >= 1.
+    """
+    if len(centroids) <= MOST_COMPARED:
+        return kernels.Panels(centroids).nearest
+    if (device := chosen_device(len(centroids))) is not None:
+        return nearest_on(device, centroids)
+    n_groups = int(GROUPS_PER_ROOT * len(centroids) ** 0.5)
+    centres = spherical_kmeans(centroids, n_groups, rounds=(1, 1, 1, 1))
+    group_of = kernels.in_row_blocks(nearest_of(centres), centroids, available_cpus())
+    groups = kernels.Groups(centroids, group_of, centres)
+    return lambda rows: groups.nearest(rows, PROBED_GROUPS)
+
+
 def spherical_kmeans(
     sample: NDArray[np.floating],
     n_centroids: int,
     *,
-    iterations: int = 6,
+    rounds: Sequence[int] = ROUNDS,
     seed: int = 0,
     threads: int | None = None,
     meter: Meter = SILENT,
@@ -38,9 +76,11 @@ def spherical_kmeans(
     """Centroids of length 1 that maximise the mean inner product with their tokens.
 
     Args:
-        sample: (n, dim) embeddings of length 1, n >= n_centroids, any floating type.
+        sample: (n, dim) embeddings of any length but zero, n >= n_centroids, any floating type;
+            each counts as if it had length 1.
         n_centroids: How many.
-        iterations: Rounds of assignment and averaging.
+        rounds: Of assignment (`nearest_of`) and averaging; each takes every so many rows of the
+            sample, or more if these would be too few. Early rounds need not see all of them.
         seed: Of the first centroids (rows drawn without repetition) and of the replacements for
             centroids that lost all their tokens.
         threads: None for all processors. The result does not depend on it.
@@ -53,11 +93,11 @@ def spherical_kmeans(
     random = np.random.default_rng(seed)
     first = np.sort(random.choice(len(sample), n_centroids, replace=False))
     centroids = unit_length(sample[first].astype(np.float32))
-    with meter.part(
-        f"Training ({iterations} rounds)", iterations * len(sample), "tokens"
-    ) as advance:
-        for _ in range(iterations):
-            centroids = _moved(sample, centroids, random, threads, advance)
+    most = max(len(sample) // (LEAST_PER_CENTROID * n_centroids), 1)
+    parts = [sample[:: min(every, most)] for every in rounds]
+    with meter.part(f"Training ({len(parts)} rounds)", sum(map(len, parts)), "tokens") as advance:
+        for part in parts:
+            centroids = _moved(part, centroids, random, threads, advance)
     return centroids
 
 
@@ -69,24 +109,29 @@ def _moved(
     advance: Meter,
 ) -> NDArray[np.float32]:
     """The centroids after one round: each in the middle of the rows nearest to it."""
-    panels = kernels.Panels(centroids)
+    nearest_to = nearest_of(centroids)
+
+    def assigned(start: int) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
+        rows = unit_length(sample[start : start + PIECE])
+        return rows, nearest_to(rows)
+
     sums = np.zeros_like(centroids)
     counts = np.zeros(len(centroids), np.int64)
-    for start in range(0, len(sample), BLOCK):
-        rows = np.ascontiguousarray(sample[start : start + BLOCK], np.float32)
-        nearest = kernels.in_row_blocks(panels.nearest, rows, threads)
+    for rows, nearest in in_order(assigned, range(0, len(sample), PIECE), threads):
         kernels.add_rows(sums, rows, nearest)
         counts += np.bincount(nearest, minlength=len(centroids))
         advance(len(rows))
     empty = np.flatnonzero(counts == 0)
     if len(empty):
-        sums[empty] = sample[np.sort(random.choice(len(sample), len(empty), replace=False))]
+        drawn = np.sort(random.choice(len(sample), len(empty), replace=False))
+        sums[empty] = sample[drawn]
     return unit_length(sums)
 
 
 def unit_length(rows: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Each row divided by its length; rows of zeros stay."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit = np.zeros(rows.shape, np.float32)
-    np.divide(rows, lengths, where=lengths > 0, out=unit)
+    """Each row divided by its length, in a new array; rows of zeros stay."""
+    unit = rows.astype(np.float32)
+    lengths = np.sqrt(np.einsum("ij,ij->i", unit, unit))
+    lengths[lengths == 0] = 1
+    unit /= lengths[:, None]
     return unit

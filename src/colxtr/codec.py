@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colxtr import kernels
-from colxtr.clustering import BLOCK, spherical_kmeans, unit_length
+from colxtr.clustering import BLOCK, Nearest, nearest_of, spherical_kmeans, unit_length
 from colxtr.cpus import available_cpus
 from colxtr.errors import EmbeddingError, InputError
 from colxtr.progress import SILENT, Meter
@@ -125,23 +125,20 @@ class Codec:
             threads: None for all processors; the result does not depend on it.
             meter: Shows the progress.
         """
-        unit = np.empty_like(sample)
         lengths = np.empty(len(sample), np.float32)
         for start in range(0, len(sample), BLOCK):  # a sample in half precision stays small
             rows = sample[start : start + BLOCK].astype(np.float32)
             lengths[start : start + BLOCK] = np.linalg.norm(rows, axis=1)
-            unit[start : start + BLOCK] = unit_length(rows)
-        kept, held_out = _hold_out(len(unit), n_centroids)
+        kept, held_out = _hold_out(len(sample), n_centroids)
         centroids = spherical_kmeans(
-            unit[kept], min(n_centroids, len(unit)), seed=seed, threads=threads, meter=meter
+            sample[kept], min(n_centroids, len(sample)), seed=seed, threads=threads, meter=meter
         )
         if n_bits == HALF:
             return cls(n_bits, to_int8(centroids))
-        held = unit[held_out].astype(np.float32)
-        threads = threads or available_cpus()
-        nearest = kernels.in_row_blocks(kernels.Panels(centroids).nearest, held, threads)
+        unit, threads = unit_length(sample[held_out]), threads or available_cpus()
+        nearest = kernels.in_row_blocks(nearest_of(centroids), unit, threads)
         arrays = train_quantiser(
-            held, centroids, nearest, n_bits=n_bits, seed=seed, threads=threads
+            unit, centroids, nearest, n_bits=n_bits, seed=seed, threads=threads
         )
         if (np.abs(lengths - 1) > UNIT_TOLERANCE).any():
             arrays["lengths"] = np.geomspace(
@@ -172,8 +169,13 @@ class Codec:
         return self.rotated_back(to_float(self.arrays))
 
     @cached_property
-    def _panels(self) -> kernels.Panels:
-        return kernels.Panels(to_float(self.arrays))
+    def _nearest(self) -> Nearest:
+        return nearest_of(to_float(self.arrays))
+
+    def prepare(self) -> None:
+        """Make now what `encode` needs, so that several threads may call it at once."""
+        self.native  # noqa: B018
+        self._nearest  # noqa: B018
 
     def rotated(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """Embeddings, (n, dim), in the coordinates of the codes."""
@@ -211,7 +213,7 @@ class Codec:
                 embeddings that all had that length.
         """
         rotated = self.rotated(embeddings)
-        nearest = kernels.in_row_blocks(self._panels.nearest, rotated, threads or available_cpus())
+        nearest = kernels.in_row_blocks(self._nearest, rotated, threads or available_cpus())
         if self.n_bits == HALF:
             return EncodedTokens(nearest, embeddings.astype("<f2").view(np.uint8))
         if "lengths" not in self.arrays:
@@ -241,12 +243,12 @@ def _hold_out(n: int, n_centroids: int) -> tuple[slice, slice]:
     """Which tokens of a sample the centroids are trained on, and which the quantiser.
 
     Residuals of tokens that pulled a centroid towards themselves are too small: with 32 tokens a
-    centroid their spread is 0.77 of that of others. So the last twentieth of a large sample is
-    held out: whole documents, since equal words of a document are alike. A small sample is all
-    that there is to code, or nearly, and serves for both.
+    centroid their spread is 0.77 of that of others, with 8 far less. So the last twentieth of a
+    large sample is held out: whole documents, since equal words of a document are alike. A small
+    sample is all that there is to code, or nearly, and serves for both.
     """
     spare = min(n // 20, RESIDUAL_SAMPLE)
-    if spare < LEAST_HELD_OUT or n - spare < 8 * n_centroids:
+    if spare < LEAST_HELD_OUT or n - spare < n_centroids:
         return slice(n), slice(max(n - RESIDUAL_SAMPLE, 0), n)
     return slice(n - spare), slice(n - spare, n)
 

@@ -1,9 +1,16 @@
-"""How many processors this process may use. Knows nothing of what they are used for."""
+"""How many processors this process may use, and work spread over them. Knows no work itself."""
 
 from __future__ import annotations
 
 import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")  # "max 100000", or microseconds per period
 
@@ -26,3 +33,33 @@ def _container_quota() -> int | None:
         return None if quota == "max" else -(-int(quota) // int(period))
     except (OSError, ValueError, ZeroDivisionError):
         return None
+
+
+def in_order(
+    work: Callable[[Piece], Result], pieces: Iterable[Piece], threads: int
+) -> Generator[Result, None, None]:
+    """Do `work`, which releases the GIL, on pieces in parallel; results in the order of the pieces.
+
+    No more than `threads` + 1 pieces are under way at a time. What `pieces` raises comes after the
+    results of the pieces before it.
+    """
+    if threads <= 1:
+        yield from map(work, pieces)
+        return
+    broken: BaseException | None = None
+    remaining = iter(pieces)
+    running: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        while broken is None:
+            try:
+                running.append(pool.submit(work, next(remaining)))
+            except StopIteration:
+                break
+            except BaseException as error:  # noqa: BLE001 - raised below
+                broken = error
+            if len(running) > threads:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+    if broken is not None:
+        raise broken

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from colxtr.build import IndexBuilder, Item
+from colxtr.build import BuildSettings, IndexBuilder, Item
 from colxtr.codec import check_dim, check_embeddings, check_n_bits
 from colxtr.cpus import available_cpus
 from colxtr.documents import Document, as_document
@@ -32,6 +32,7 @@ from colxtr.errors import (
 from colxtr.explanation import gather_evidence, match_text, match_tokens
 from colxtr.hits import Explanation, Hit
 from colxtr.info import IndexInfo, measure
+from colxtr.memory import as_bytes
 from colxtr.progress import progress_bar
 from colxtr.search import Collection, Ranking, Search, SearchOptions, SearchSettings
 from colxtr.storage.files import make_folder, named_errors
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
     from colxtr.encoder import Encoder
 
 Embeddings = NDArray[np.float32]
+LOOKED_UP = 64  # documents whose ids are looked up in the segments together
+MOST_THREADS = 4  # of one question: more wait for each other longer than they work
 
 
 class Index:
@@ -71,6 +74,7 @@ class Index:
         self._searched: tuple[Generation | None, Collection | None] = (None, None)
         self._closed = False
         self._uncommitted = False  # whether the manifest in force is still to be written
+        self._memory_limit: int | None = None
 
     @classmethod
     def create(
@@ -84,6 +88,7 @@ class Index:
         windows: bool = False,
         seed: int = 0,
         overwrite: bool = False,
+        memory_limit: int | str | None = None,
     ) -> Self:
         """Make an empty index and open it for writing.
 
@@ -101,13 +106,16 @@ class Index:
                 they are cut.
             seed: Of everything random: the same documents give the same index.
             overwrite: Replace an index that is at `path`.
+            memory_limit: For `add` and `add_embeddings`, where they are not given their own.
 
         Raises:
             IndexExistsError: Something is at `path` already.
-            InputError: `dim` or `n_bits` is impossible, or both `encoder` and `dim` are given.
+            InputError: `dim`, `n_bits` or `memory_limit` is impossible, or both `encoder` and `dim`
+                are given.
             ModelError: The encoder cannot be loaded.
         """
         check_n_bits(n_bits)
+        limit = None if memory_limit is None else as_bytes(memory_limit)
         if n_centroids is not None and n_centroids < 1:
             raise InputError(f"n_centroids is {n_centroids}; at least 1 is possible")
         loaded = _loaded(encoder) if dim is None else None
@@ -117,7 +125,8 @@ class Index:
         elif encoder is not None:
             raise InputError("pass an encoder or dim, not both")
         check_dim(dim)
-        folder = Path(path)
+        BuildSettings.within(limit, dim, encodes=loaded is not None)  # or an error before there is
+        folder = Path(path)  # an index
         _check_free(folder, overwrite=overwrite)
         with named_errors(folder):
             make_folder(folder)
@@ -132,6 +141,7 @@ class Index:
                 manifest = commit(folder, manifest, ())
             index = cls(Generation.open(folder, manifest), loaded, lock)
             index._uncommitted = replaces
+            index._memory_limit = limit
             return index
         except BaseException:
             lock.release()
@@ -252,6 +262,7 @@ class Index:
         total: int | None = None,
         progress: bool = False,
         skip_existing: bool = False,
+        memory_limit: int | str | None = None,
     ) -> int:
         """Encode documents and add them.
 
@@ -266,6 +277,10 @@ class Index:
                 centroids and the progress bar.
             progress: Show a progress bar.
             skip_existing: Leave out documents whose id the index already holds.
+            memory_limit: What the process may take while it adds: bytes, or "1.5GB" or "900MB".
+                Default: the one given to `create`, else 1.5 GB or a little more. The sample that
+                the codec is trained on, and the size of the segments, follow from it. What torch
+                takes, if it is used (COLXTR_DEVICE), comes on top.
 
         Returns:
             The number of documents added.
@@ -274,6 +289,7 @@ class Index:
             DuplicateIdError: An id is already in the index, or twice among the documents.
             DocumentError: A document without usable id, text or metadata.
             ReadOnlyError: The index was opened for reading.
+            InputError: `memory_limit` is not an amount, or too small.
         """
         if isinstance(documents, str | Mapping):
             raise InputError(
@@ -283,7 +299,8 @@ class Index:
         self.encoder  # noqa: B018 - an error here is better than one after reading ahead
         start = self._generation.n_ordinals
         items = (Item(as_document(each, start + i)) for i, each in enumerate(documents))
-        return self._add(items, _total(documents, total), progress, skip_existing)
+        settings = self._bounds(memory_limit, encodes=True)
+        return self._add(items, _total(documents, total), progress, skip_existing, settings)
 
     def add_embeddings(
         self,
@@ -293,6 +310,7 @@ class Index:
         total: int | None = None,
         progress: bool = False,
         skip_existing: bool = False,
+        memory_limit: int | str | None = None,
     ) -> int:
         """Add documents whose token embeddings are given.
 
@@ -302,6 +320,7 @@ class Index:
             total: As `add` has it.
             progress: Show a progress bar.
             skip_existing: As `add` has it.
+            memory_limit: As `add` has it; what the caller holds comes on top.
 
         Returns:
             The number of documents added.
@@ -320,36 +339,55 @@ class Index:
                 document = as_document(document, start + i)
                 yield Item(document, check_embeddings(array, dim, f"document {document.id!r}"))
 
-        return self._add(items(), _total(ids, total), progress, skip_existing)
+        settings = self._bounds(memory_limit, encodes=False)
+        return self._add(items(), _total(ids, total), progress, skip_existing, settings)
+
+    def _bounds(self, memory_limit: int | str | None, *, encodes: bool) -> BuildSettings:
+        limit = self._memory_limit if memory_limit is None else as_bytes(memory_limit)
+        return BuildSettings.within(limit, self._settings.dim, encodes=encodes)
 
     def _add(
-        self, items: Iterator[Item], total: int | None, progress: bool, skip_existing: bool
+        self,
+        items: Iterator[Item],
+        total: int | None,
+        progress: bool,
+        skip_existing: bool,
+        settings: BuildSettings,
     ) -> int:
         self._check_writable()
         self._catch_up()
         before = len(self)
         pending: set[str] = set()  # ids read but not committed: the others are in the segments
 
+        stored: set[str] = set()  # those ids of the items looked up last that are in the segments
+
+        def is_new(item: Item) -> bool:
+            doc_id = item.document.id
+            if doc_id in pending:
+                raise DuplicateIdError(f"the id {doc_id!r} occurs twice among the documents")
+            if doc_id not in stored:
+                pending.add(doc_id)
+                return True
+            if not skip_existing:
+                raise DuplicateIdError(
+                    f"the id {doc_id!r} is already in {self._path}; "
+                    "skip_existing=True leaves such documents out"
+                )
+            meter.skip(1)
+            return False
+
         def new_items() -> Iterator[Item]:
-            for item in items:
-                doc_id = item.document.id
-                if doc_id in pending:
-                    raise DuplicateIdError(f"the id {doc_id!r} occurs twice among the documents")
-                if self._generation.find(doc_id) is None:
-                    pending.add(doc_id)
-                    yield item
-                elif skip_existing:
-                    meter.skip(1)
-                else:
-                    raise DuplicateIdError(
-                        f"the id {doc_id!r} is already in {self._path}; "
-                        "skip_existing=True leaves such documents out"
-                    )
+            for some in _in_blocks(items, LOOKED_UP):
+                stored.clear()
+                stored.update(self._generation.stored([item.document.id for item in some]))
+                yield from filter(is_new, some)
 
         def committed(manifest: Manifest, documents: Sequence[Document]) -> None:
             self._generation = self._generation.following(manifest)
             self._uncommitted = False
-            pending.difference_update(document.id for document in documents)
+            ids = [document.id for document in documents]
+            stored.update(ids)
+            pending.difference_update(ids)
 
         with progress_bar("Indexing", total, enabled=progress) as meter:
             builder = IndexBuilder(
@@ -357,6 +395,7 @@ class Index:
                 self._generation.manifest,
                 self._generation.codec,
                 self._encode,
+                settings=settings,
                 meter=meter,
                 committed=committed,
             )
@@ -388,32 +427,28 @@ class Index:
         query: str,
         k: int = 10,
         *,
-        method: str = "colxtr",
-        n_probe: int | None = None,
-        k_prime: int | None = None,
-        rerank: int | None = None,
-        n_candidates: int | None = None,
         load_text: bool = True,
+        threads: int | None = None,
+        **options: Unpack[SearchOptions],
     ) -> list[Hit]:
         """The k best documents for a question.
 
         Args:
             query: The question. Without any token (an empty text) it finds nothing.
             k: How many, at least 1; fewer come back if fewer are found.
-            method: "colxtr", "xtr", "colbertv2", "colbert" or "exact".
-            n_probe: Centroids that each query token looks into; see `SearchSettings` for this
-                and the following, their defaults, and what is clamped.
-            k_prime: Tokens that each query token keeps.
-            rerank: How many documents get their full MaxSim ("colxtr"); 0 for none.
-            n_candidates: How many documents get their full MaxSim ("colbertv2").
             load_text: False leaves texts, titles and metadata out of the hits: faster for large k.
+            threads: For this question; None for all processors, up to 4. The hits do not depend
+                on it.
+            **options: The fields of `SearchSettings`, which says what their defaults are and what
+                is clamped: `method` ("colxtr", "xtr", "colbertv2", "colbert" or "exact"),
+                `quality` (0 to 1), `n_probe`, `k_prime`, `rerank`, `n_candidates`.
 
         Returns:
             Hits, the best first; equal scores in the order in which they were added.
         """
-        settings = SearchSettings(method, n_probe, k_prime, rerank, n_candidates)
+        settings = SearchSettings(**options)
         (embeddings,) = self.encoder.encode_queries([query])
-        return self._search(embeddings, k, settings, load_text=load_text)
+        return self._search(embeddings, k, settings, load_text=load_text, threads=threads)
 
     def search_many(
         self,
@@ -433,7 +468,7 @@ class Index:
             load_text: See `search`.
             threads: Questions searched at the same time; None for all processors.
             progress: Show progress bars.
-            **options: `method`, `n_probe`, `k_prime`, `rerank`, `n_candidates`.
+            **options: As `search` has them.
         """
         settings = SearchSettings(**options)
         encoded = self.encoder.encode_queries(queries, progress=progress)
@@ -443,7 +478,7 @@ class Index:
         ):
             results = []
             for hits in pool.map(
-                lambda e: self._search(e, k, settings, load_text=load_text), encoded
+                lambda e: self._search(e, k, settings, load_text=load_text, threads=1), encoded
             ):
                 results.append(hits)
                 advance(1)
@@ -455,11 +490,12 @@ class Index:
         k: int = 10,
         *,
         load_text: bool = True,
+        threads: int | None = None,
         **options: Unpack[SearchOptions],
     ) -> list[Hit]:
         """As `search`, for a query given as token embeddings, (n_tokens, dim)."""
         settings = SearchSettings(**options)
-        return self._search(query_embeddings, k, settings, load_text=load_text)
+        return self._search(query_embeddings, k, settings, load_text=load_text, threads=threads)
 
     def explain(self, query: str, doc_id: str, **options: Unpack[SearchOptions]) -> Explanation:
         """Why a document has the score that `search` with the same parameters gives it.
@@ -490,15 +526,19 @@ class Index:
         settings: SearchSettings,
         *,
         load_text: bool,
+        threads: int | None,
     ) -> list[Hit]:
         self._check_open()
+        threads = min(available_cpus(), MOST_THREADS) if threads is None else threads
+        if threads < 1:
+            raise InputError(f"threads is {threads}; at least 1 is possible")
         if k < 1:
             raise InputError(f"k is {k}; at least 1 is possible")
         checked = check_embeddings(embeddings, self._settings.dim, "the query")
         collection = self._collection()
         if collection is None or not len(checked):
             return []
-        ranking = Search(collection, checked, settings).rank(k)
+        ranking = Search(collection, checked, settings, threads).rank(k)
         return self._hits(ranking, load_text=load_text)
 
     def _hits(self, ranking: Ranking, *, load_text: bool) -> list[Hit]:
@@ -616,6 +656,21 @@ def _total(documents: object, total: int | None) -> int | None:
     if total is not None or not hasattr(documents, "__len__"):
         return total
     return len(documents)
+
+
+def _in_blocks(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of `size` items; an error of `items` comes after the items before it."""
+    block: list[Item] = []
+    try:
+        for item in items:
+            block.append(item)
+            if len(block) == size:
+                yield block
+                block = []
+    except Exception:
+        yield block
+        raise
+    yield block
 
 
 def _pairs(

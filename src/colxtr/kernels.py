@@ -19,10 +19,12 @@ from colxtr._native import (
     Candidates,
     Codec,
     Collection,
+    Groups,
     Panels,
     Query,
     Segment,
     add_rows,
+    counting_sort,
 )
 from colxtr.errors import CorruptIndexError, InputError
 
@@ -30,10 +32,12 @@ __all__ = [
     "Candidates",
     "Codec",
     "Collection",
+    "Groups",
     "Panels",
     "Query",
     "Segment",
     "add_rows",
+    "counting_sort",
     "damage_reported",
     "in_row_blocks",
     "instruction_set",

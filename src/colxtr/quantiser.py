@@ -24,8 +24,6 @@ N_CODEWORDS = 4096
 MOST_GROUPS = 500_000  # that train the codebook
 LEAST_GROUPS = 125_000
 ROUNDS = ((16, 8), (4, 4), (1, 6))  # of its training: so many on a 16th of the groups, and so on
-LARGEST = 5.5  # of a codeword's coordinates: a standard deviation is about 1
-PRIOR_TOKENS = 128  # how many tokens it takes to believe their spread as much as that of no others
 LEAST_SCALE = 0.01  # of the centroids
 HALF_BYTE = np.uint32(4)
 
@@ -119,7 +117,13 @@ def train_codebook(
     """Codewords with (locally) the least squared error on shapes, (n, dim).
 
     With 8 bits the integers, else each codeword moves to the mean of the groups that the trellis
-    gave it, and so on. Most rounds see few groups, which brings the codewords near their places.
+    gave it, and so on. The first rounds see few groups, enough to come near.
+
+    Args:
+        shapes: In their principal directions, dealt out.
+        n_bits: 1, 2, 4 or 8.
+        seed: Of everything random.
+        threads: The result does not depend on it.
 
     Returns:
         (4096, 8 / n_bits) integers, with 8 bits (256, 1), and the scale to multiply them with.
@@ -130,33 +134,33 @@ def train_codebook(
         return np.arange(-128, 128, dtype=np.int8)[:, None], _best_step(shapes)
     groups = shapes.reshape(-1, 8 // n_bits)
     codebook = groups[random.choice(len(groups), N_CODEWORDS, replace=False)]
+    integers, step = _to_integers(codebook, np.ones(N_CODEWORDS))
     for part, rounds in ROUNDS:
+        some = shapes[: -(-len(shapes) // part)]
         for _ in range(rounds):
-            codebook = _moved(codebook, shapes[: -(-len(shapes) // part)], threads)
-    return _to_integers(codebook)
+            found = _find_codewords(some, integers, step, threads).ravel()
+            codebook = _moved(codebook, groups[: len(found)], found)
+            integers, step = _to_integers(codebook, np.bincount(found, minlength=N_CODEWORDS))
+    return integers, step
 
 
 def _enough(shapes: Floats, width: int, random: np.random.Generator) -> Floats:
     """Shapes in random order, neither too many nor too few groups.
 
-    Few are joined by Gaussian ones of the same spread in each direction, which is what shapes look
-    like: the codewords must serve documents to come. The spread of very few tells little.
+    Few are joined by Gaussian ones, which is what shapes look like: the codewords must serve
+    documents to come. The spread of few shapes, direction by direction, is not theirs (docs/log.md).
     """
     dim = shapes.shape[1]
     most, least = MOST_GROUPS * width // dim, LEAST_GROUPS * width // dim
     shapes = shapes[random.permutation(len(shapes))[:most]]
     if (missing := least - len(shapes)) <= 0:
         return shapes
-    squares = np.square(shapes).sum(axis=0) + PRIOR_TOKENS
-    deviations = np.sqrt(squares / (len(shapes) + PRIOR_TOKENS))
-    gaussian = _shapes(random.standard_normal((missing, dim), dtype=np.float32) * deviations)
+    gaussian = _shapes(random.standard_normal((missing, dim), dtype=np.float32))
     return np.concatenate([shapes, gaussian])[random.permutation(least)]
 
 
-def _moved(codebook: Floats, shapes: Floats, threads: int) -> Floats:
-    """The codewords after one round: each in the middle of its groups, if it has any."""
-    groups = shapes.reshape(-1, codebook.shape[1])
-    found = _find_codewords(shapes, *_to_integers(codebook), threads).ravel()
+def _moved(codebook: Floats, groups: Floats, found: NDArray[np.uint32]) -> Floats:
+    """The codewords, each in the middle of the groups that it was found for, if there are any."""
     sums = np.zeros_like(codebook)
     kernels.add_rows(sums, groups, found)
     counts = np.bincount(found, minlength=len(codebook))[:, None]
@@ -164,16 +168,19 @@ def _moved(codebook: Floats, shapes: Floats, threads: int) -> Floats:
     return moved
 
 
-def _to_integers(codebook: Floats) -> tuple[NDArray[np.int8], np.float32]:
-    scale = np.float32(min(np.abs(codebook).max(), LARGEST) / 127)
-    return np.rint(codebook / scale).clip(-127, 127).astype(np.int8), scale
+def _to_integers(
+    codebook: Floats, counts: NDArray[np.floating | np.integer]
+) -> tuple[NDArray[np.int8], np.float32]:
+    """The codewords in eight bits, and their unit: what matters are the ones that are used."""
+    step = _best_step(codebook, counts[:, None])
+    return np.rint(codebook / step).clip(-128, 127).astype(np.int8), step
 
 
-def _best_step(values: Floats) -> np.float32:
+def _best_step(values: Floats, weights: Any = 1) -> np.float32:
     """The distance of evenly spaced levels, 256 of them, with the least squared error."""
     steps = np.float32(np.abs(values).max() / 127) * np.linspace(0.3, 1, 36, dtype=np.float32)
     errors = [
-        np.square(values - np.clip(np.rint(values / step), -128, 127) * step).mean()
+        (weights * np.square(values - np.clip(np.rint(values / step), -128, 127) * step)).sum()
         for step in steps
     ]
     best: np.float32 = steps[int(np.argmin(errors))]

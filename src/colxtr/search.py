@@ -34,6 +34,7 @@ class SearchOptions(TypedDict, total=False):
     """The fields of `SearchSettings`, as keyword arguments."""
 
     method: str
+    quality: float
     n_probe: int | None
     k_prime: int | None
     rerank: int | None
@@ -46,19 +47,23 @@ class SearchSettings:
 
     Attributes:
         method: "colxtr", "xtr", "colbertv2", "colbert" or "exact".
-        n_probe: Centroids that each query token looks into. Default 10; all of them in collections
-            below 100,000 tokens, and for "xtr" and "colbert" with n_bits=16. "exact" has no use
-            for it.
+        quality: From 0, the fastest, to 1, all but exact: chooses `n_probe` and `rerank` where
+            these are None. Default 0.5.
+        n_probe: Centroids that each query token looks into. Default 3 at quality 0, 10 at 0.5, 33
+            at 1; all of them in collections below 100,000 tokens, and for "xtr" and "colbert" with
+            n_bits=16. "exact" has no use for it.
         k_prime: Tokens that each query token keeps, of those it sees; the lowest of them is what
             is imputed. Default 2 * sqrt(tokens of the collection): 2,000 of a million, 20,000 of
             100 million, between the paper's 500 and 100,000; all below 100,000 tokens.
         rerank: For "colxtr": how many of the best documents (at least k) get their full MaxSim;
-            0 for none. Default 100.
+            0 for none. Default for k=10: 25 at quality 0, 100 at 0.5, 400 at 1; more for a larger
+            k: 4.6 times as many for k=100.
         n_candidates: For "colbertv2": how many of the best documents by lower bound are re-ranked
             (at least k). Default 1,024.
     """
 
     method: str = "colxtr"
+    quality: float = 0.5
     n_probe: int | None = None
     k_prime: int | None = None
     rerank: int | None = None
@@ -67,10 +72,22 @@ class SearchSettings:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise InputError(f"method is {self.method!r}; {', '.join(METHODS)} are possible")
+        if not 0 <= self.quality <= 1:
+            raise InputError(f"quality is {self.quality}; from 0 to 1 is possible")
         for name, least in (("n_probe", 1), ("k_prime", 1), ("rerank", 0), ("n_candidates", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InputError(f"{name} is {value}; at least {least} is possible")
+
+    def n_probe_chosen(self) -> int:
+        """`n_probe`, or what `quality` makes of it."""
+        return self.n_probe or round(10 * (10 / 3) ** (2 * self.quality - 1))
+
+    def rerank_chosen(self, k: int) -> int:
+        """`rerank`, or what `quality` and `k` make of it; at least k, unless 0."""
+        if self.rerank is None:
+            return max(k, round(100 * 4 ** (2 * self.quality - 1) * (0.6 + 0.04 * k)))
+        return max(k, self.rerank) if self.rerank else 0
 
 
 @dataclass(frozen=True)
@@ -131,8 +148,9 @@ class Search:
         codec, settings = self.collection.codec, self.settings
         exact_store = settings.method in ("xtr", "colbert") and codec.n_bits == HALF
         exhaustive = self.collection.is_small or exact_store
-        n_probe = settings.n_probe or (codec.n_centroids if exhaustive else 10)
-        return min(n_probe, codec.n_centroids)
+        if exhaustive and settings.n_probe is None:
+            return codec.n_centroids
+        return min(settings.n_probe_chosen(), codec.n_centroids)
 
     def candidates(self, *, thresholds: bool = True) -> kernels.Candidates:
         """Look into the probed lists; every query token keeps its k_prime best of what it sees.
@@ -175,8 +193,8 @@ class Search:
 
 
 def _colxtr(search: Search, k: int) -> Ranking:
-    rerank = 100 if search.settings.rerank is None else search.settings.rerank
-    ranking = Ranking(*search.candidates().best_imputed(max(k, rerank)))
+    rerank = search.settings.rerank_chosen(k)
+    ranking = Ranking(*search.candidates().best_imputed(rerank or k))
     return search.rerank(ranking.ordinals, k) if rerank else ranking
 
 

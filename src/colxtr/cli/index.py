@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -54,6 +54,10 @@ def index(  # noqa: PLR0917 (typer passes by name)
             "--windows", help="Encode texts beyond the model's limit in windows; else they are cut."
         ),
     ] = False,
+    memory_limit: Annotated[
+        str | None,
+        typer.Option(help="Memory that indexing may take, as 900MB or 4GB [default: 1.5GB]."),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many documents.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -89,29 +93,53 @@ def index(  # noqa: PLR0917 (typer passes by name)
     start = time.perf_counter()
     first = list(islice(documents, 1))  # an error here is better than one after opening the index
     with _open(
-        path, model=model, resume=resume, n_bits=n_bits, windows=windows, overwrite=overwrite
+        path,
+        resume,
+        encoder=model,
+        n_bits=n_bits,
+        windows=windows,
+        overwrite=overwrite,
+        memory_limit=memory_limit,
     ) as target:
-        added = _add(target, chain(first, documents), total, resume, overwrite)
+        added = _add(
+            target,
+            chain(first, documents),
+            total,
+            memory_limit=memory_limit,
+            resume=resume,
+            overwrite=overwrite,
+        )
         _print_result(target, added, time.perf_counter() - start, report, as_json)
 
 
-def _open(
-    path: Path, *, model: str | None, resume: bool, n_bits: int, windows: bool, overwrite: bool
-) -> Index:
+def _open(path: Path, resume: bool, *, encoder: str | None, **new: Any) -> Index:
+    """The index that is there, to go on with, or a new one."""
     from colxtr.index import Index  # noqa: PLC0415
 
     if resume:
         with suppress(IndexNotFoundError):  # the first attempt may have ended before there was one
-            return Index.open(path, read_only=False, encoder=model)
-    return Index.create(path, encoder=model, n_bits=n_bits, windows=windows, overwrite=overwrite)
+            return Index.open(path, read_only=False, encoder=encoder)
+    return Index.create(path, encoder=encoder, **new)
 
 
 def _add(
-    target: Index, documents: Iterable[Document], total: int | None, resume: bool, overwrite: bool
+    target: Index,
+    documents: Iterable[Document],
+    total: int | None,
+    *,
+    memory_limit: str | None,
+    resume: bool,
+    overwrite: bool,
 ) -> int:
     before = len(target)
     try:
-        return target.add(documents, total=total, progress=True, skip_existing=resume)
+        return target.add(
+            documents,
+            total=total,
+            progress=True,
+            skip_existing=resume,
+            memory_limit=memory_limit,
+        )
     except KeyboardInterrupt:
         again = "" if len(target) > before else " yet; the same command begins again"
         end(f"interrupted; {_go_on(target, before, overwrite)}{again}", code=130)

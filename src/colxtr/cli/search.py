@@ -34,6 +34,10 @@ def search(  # noqa: PLR0917 (typer passes by name)
     query: Annotated[str | None, typer.Argument(help="The question.", metavar="QUERY")] = None,
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many documents.")] = 10,
     method: Annotated[Method, typer.Option(help="How to search.")] = Method.COLXTR,
+    quality: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="0 is the fastest, 1 all but exact; sets the following."),
+    ] = 0.5,
     n_probe: Annotated[
         int | None, typer.Option(help="Inverted lists read per query token.")
     ] = None,
@@ -59,16 +63,17 @@ def search(  # noqa: PLR0917 (typer passes by name)
     """Search an index with a question, or with a file of questions.
 
     Scores are means over the tokens of the question; at most 1 with most models.
-    --json prints one object: query, method, n_probe, k_prime, rerank, k, seconds, hits. A hit has
-    rank, id, score, title, text, metadata and, with --explain, matches: query_token, similarity,
-    retrieved, imputed, document_token_index, document_token, field, start, end. With -f there is
-    an object to a line: query_id, query, hits.
+    --json prints one object: query, method, quality, n_probe, k_prime, rerank, k, seconds,
+    hits. A hit has rank, id, score, title, text, metadata and, with --explain, matches:
+    query_token, similarity, retrieved, imputed, document_token_index, document_token, field, start,
+    end. With -f there is an object to a line: query_id, query, hits.
 
     \b
     Examples:
         colxtr search my.index "who wrote the first compiler"
         colxtr search my.index "a question" -k 3 --explain
         colxtr search my.index "a question" --json | jq '.hits[0].id'
+        colxtr search my.index "a question" --quality 0.9
         colxtr search my.index "a question" --method exact
         colxtr search my.index -f queries.tsv -k 100 --run out.trec
     """  # noqa: D301
@@ -82,6 +87,7 @@ def search(  # noqa: PLR0917 (typer passes by name)
         end("error: the question is empty; give at least one word", code=2)
     options: dict[str, Any] = {
         "method": str(method),
+        "quality": quality,
         "n_probe": n_probe,
         "k_prime": k_prime,
         "rerank": rerank,

@@ -7,7 +7,8 @@ without copying. Knows nothing of what the arrays mean.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,26 @@ TYPES = {
     "F32": "<f4",
 }
 NAMES = {np.dtype(code): name for name, code in TYPES.items()}
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """An array to be written that comes in pieces, one after the other along its first axis.
+
+    Attributes:
+        shape: Of the whole.
+        dtype: Of the whole.
+        pieces: Called once, when the array is written.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    pieces: Callable[[], Iterator[NDArray[Any]]]
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the whole."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -69,17 +90,17 @@ class ArrayFile:
 
 
 def write_arrays(
-    path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, object]
+    path: Path, arrays: Mapping[str, NDArray[Any] | Streamed], metadata: Mapping[str, object]
 ) -> None:
     """Write arrays to a new file and force it to the disk.
 
     An array called "codes" begins at a multiple of 64 bytes.
     """
-    ordered = sorted(arrays.items(), key=lambda item: (item[0] == "codes", -item[1].itemsize))
+    ordered = sorted(arrays.items(), key=lambda item: (item[0] == "codes", -item[1].dtype.itemsize))
     header: dict[str, object] = {
         "__metadata__": {name: str(value) for name, value in metadata.items()}
     }
-    pieces: list[NDArray[Any]] = []
+    pieces: list[NDArray[Any] | Streamed] = []
     offset = 0
     for name, array in ordered:
         if name == "codes" and (gap := -offset % ALIGNMENT):
@@ -96,11 +117,12 @@ def write_arrays(
         with path.open("wb") as file:
             file.write(len(text).to_bytes(8, "little") + text)
             for array in pieces:
-                file.write(np.ascontiguousarray(array).data)
+                for piece in array.pieces() if isinstance(array, Streamed) else (array,):
+                    file.write(np.ascontiguousarray(piece).data)
         sync_file(path)
 
 
-def _entry(array: NDArray[Any], offset: int) -> dict[str, object]:
+def _entry(array: NDArray[Any] | Streamed, offset: int) -> dict[str, object]:
     return {
         "dtype": NAMES[array.dtype.newbyteorder("<")],
         "shape": list(array.shape),

@@ -73,6 +73,16 @@ class DocumentStore:
         rows = self._select("SELECT ordinal FROM documents WHERE id = ?", (identifier,))
         return rows[0][0] if rows else None
 
+    def stored(self, identifiers: Sequence[str]) -> set[str]:
+        """Those of some ids that are here."""
+        found: set[str] = set()
+        for start in range(0, len(identifiers), MOST_VARIABLES):
+            some = identifiers[start : start + MOST_VARIABLES]
+            marks = ", ".join("?" * len(some))
+            rows = self._select(f"SELECT id FROM documents WHERE id IN ({marks})", some)
+            found |= {identifier for (identifier,) in rows}
+        return found
+
     def ids(self, ordinals: Sequence[int]) -> dict[int, str]:
         """The ids of some documents."""
         return dict(self._rows("id", ordinals))

@@ -129,6 +129,13 @@ class Generation:
                 return Place(segment, local)
         return None
 
+    def stored(self, doc_ids: Sequence[str]) -> set[str]:
+        """Those of the ids that are in the index."""
+        found: set[str] = set()
+        for segment in self.segments:
+            found |= segment.documents.stored(doc_ids)
+        return found
+
     def documents(self, ordinals: Sequence[int], *, ids_only: bool = False) -> list[Document]:
         """Some documents, in the order asked for; with `ids_only` all but the id is empty."""
         found: dict[int, Document] = {}

@@ -5,7 +5,7 @@ Knows the codec as arrays and native objects, nothing of encoders or search meth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +16,14 @@ from colxtr import kernels
 from colxtr.codec import Codec, EncodedTokens, contradiction
 from colxtr.documents import Document
 from colxtr.errors import CorruptIndexError
-from colxtr.storage.arrays import read_arrays, write_arrays
+from colxtr.storage.arrays import Streamed, read_arrays, write_arrays
 from colxtr.storage.documents import write_documents
 
 Array = NDArray[Any]
+
+PIECE_BYTES = 32 << 20  # of codes that are sorted at a time
+SORTING_BYTES = 32  # of memory that writing a segment takes for each token
+DOCUMENT_BYTES = 600  # of an empty `Document` and what belongs to it
 
 OPTIONAL = ("gains", "lengths")  # whether they must be there, the codec says
 
@@ -83,19 +87,19 @@ class SegmentBuilder:
 
     def __init__(self) -> None:
         self._batches: list[Batch] = []
-        self.n_bytes = 0  # of codes and texts, roughly
+        self.n_bytes = 0  # of memory until they are written, roughly
 
     def add(self, batch: Batch) -> None:
         """Add documents, as a whole or (if interrupted) not at all."""
+        n_bytes = self.n_bytes + _memory_needed(batch)
         self._batches.append(batch)
-        self.n_bytes += batch.encoded.codes.nbytes + sum(len(d.text) for d in batch.documents)
+        self.n_bytes = n_bytes
 
     def __bool__(self) -> bool:
         return bool(self._batches)
 
-    @property
     def documents(self) -> list[Document]:
-        """Documents so far."""
+        """Documents so far, in a new list."""
         return [document for batch in self._batches for document in batch.documents]
 
     @property
@@ -106,47 +110,91 @@ class SegmentBuilder:
     def write(self, folder: Path, name: str) -> list[Path]:
         """Write the segment's files, without arrays if there are no tokens; returns them."""
         arrays_path, documents_path = folder / f"{name}.safetensors", folder / f"{name}.sqlite"
-        write_documents(documents_path, self.documents)
+        documents = self.documents()
+        write_documents(documents_path, documents)
         if not self.n_tokens:
             return [documents_path]
         arrays, widths = segment_arrays(self._batches)
-        sizes = {"n_documents": len(self.documents), "n_tokens": self.n_tokens}
+        sizes = {"n_documents": len(documents), "n_tokens": self.n_tokens}
         write_arrays(arrays_path, arrays, sizes | widths)
         return [arrays_path, documents_path]
 
 
-def segment_arrays(batches: Sequence[Batch]) -> tuple[dict[str, Array], dict[str, int]]:
-    """The arrays of a segment, and the widths of the packed ones."""
+def _memory_needed(batch: Batch) -> int:
+    """Bytes of a batch that waits for its segment, and of its share in writing it."""
+    coded = sum(array.nbytes for array in batch.encoded if array is not None)
+    texts = sum(len(document.text) for document in batch.documents)
+    tokens = SORTING_BYTES * len(batch.encoded.centroids)
+    return coded + tokens + texts + DOCUMENT_BYTES * len(batch.documents)
+
+
+def segment_arrays(
+    batches: Sequence[Batch],
+) -> tuple[dict[str, Array | Streamed], dict[str, int]]:
+    """The arrays of a segment, codes in pieces, and the widths of the packed ones.
+
+    The codes, by far the largest, are brought into the order of their lists while they are
+    written: there is never a second copy of all of them.
+    """
     coded = [batch.encoded for batch in batches if len(batch.encoded.centroids)]
     centroids = np.concatenate([tokens.centroids for tokens in coded])
     token_counts = np.concatenate([np.asarray(b.token_counts, np.int64) for b in batches])
-    order = np.argsort(centroids, kind="stable")  # list position -> token
-    positions = np.empty(len(order), np.uint64)
-    positions[order] = np.arange(len(order), dtype=np.uint64)
+    positions, list_sizes = kernels.counting_sort(centroids, int(centroids.max()) + 1)
     packed_positions, position_bits = kernels.pack(positions)
     owners = np.repeat(np.arange(len(token_counts), dtype=np.uint64), token_counts)
-    ordinals, ordinal_bits = kernels.pack(owners[order])
-    list_centroids, list_sizes = np.unique(centroids, return_counts=True)
-    arrays: dict[str, Array] = {
-        "list_centroids": list_centroids,
-        "list_offsets": _offsets(list_sizes),
+    ordinals, ordinal_bits = kernels.pack(_placed([owners], positions))
+    list_centroids = np.flatnonzero(list_sizes)
+    arrays: dict[str, Array | Streamed] = {
+        "list_centroids": list_centroids.astype(np.uint32),
+        "list_offsets": _offsets(list_sizes[list_centroids]),
         "document_offsets": _offsets(token_counts),
         "ordinals": ordinals,
         "positions": packed_positions,
-        "codes": np.concatenate([tokens.codes for tokens in coded])[order],
+        "codes": _placed_while_written([tokens.codes for tokens in coded], positions),
     }
     gains = [tokens.gains for tokens in coded if tokens.gains is not None]
     lengths = [tokens.lengths for tokens in coded if tokens.lengths is not None]
     arrays |= {
-        name: np.concatenate(parts)[order]
+        name: _placed(parts, positions)
         for name, parts in (("gains", gains), ("lengths", lengths))
         if parts
     }
     return arrays, {"ordinal_bits": ordinal_bits, "position_bits": position_bits}
 
 
-def _offsets(sizes: NDArray[np.int64]) -> NDArray[np.uint64]:
-    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.uint64)
+def _placed(
+    parts: Sequence[Array], places: NDArray[np.uint64], begin: int = 0, end: int | None = None
+) -> Array:
+    """Rows `begin` to `end` of the array that has row i of the joined parts at `places[i]`."""
+    end = len(places) if end is None else end
+    placed = np.empty((end - begin, *parts[0].shape[1:]), parts[0].dtype)
+    start = 0
+    for part in parts:
+        into = places[start : start + len(part)]
+        start += len(part)
+        if end - begin == len(places):
+            placed[into] = part
+        else:
+            here = (into >= begin) & (into < end)
+            placed[into[here] - np.uint64(begin)] = part[here]
+    return placed
+
+
+def _placed_while_written(parts: Sequence[Array], places: NDArray[np.uint64]) -> Streamed:
+    width = parts[0].shape[1]
+    rows = max(PIECE_BYTES // width, 1)
+
+    def pieces() -> Iterator[Array]:
+        for begin in range(0, len(places), rows):
+            yield _placed(parts, places, begin, min(begin + rows, len(places)))
+
+    return Streamed((len(places), width), parts[0].dtype, pieces)
+
+
+def _offsets(sizes: NDArray[np.integer]) -> NDArray[np.uint64]:
+    offsets = np.zeros(len(sizes) + 1, np.uint64)
+    np.cumsum(sizes, out=offsets[1:], dtype=np.uint64)
+    return offsets
 
 
 class Segment:

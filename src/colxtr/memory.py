@@ -1,0 +1,31 @@
+"""How much memory a build may use: amounts as people write them. Knows nothing of builds."""
+
+from __future__ import annotations
+
+import re
+
+from colxtr.errors import InputError
+
+UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+
+
+def as_bytes(amount: int | str) -> int:
+    """Bytes of an amount: a number, or text as "1.5GB", "900 MB" or "2GiB".
+
+    Raises:
+        InputError: It is neither, or not positive.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)", str(amount).strip(), re.I | re.A)
+    unit = UNITS.get(found[2].upper()) if found else None
+    n_bytes = int(float(found[1]) * unit) if found and unit else 0
+    if n_bytes <= 0:
+        raise InputError(
+            f"the amount of memory {str(amount)!r} is not understood; write it as 1.5GB or 900MB"
+        )
+    return n_bytes
+
+
+def as_text(n_bytes: int) -> str:
+    """An amount for messages: "1.5 GB", "900 MB"."""
+    return f"{n_bytes / 1e9:.3g} GB" if n_bytes >= 10**9 else f"{-(-n_bytes // 10**6)} MB"
