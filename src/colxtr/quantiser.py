@@ -25,6 +25,7 @@ MOST_GROUPS = 500_000  # that train the codebook
 LEAST_GROUPS = 125_000
 ROUNDS = ((16, 8), (4, 4), (1, 6))  # of its training: so many on a 16th of the groups, and so on
 LEAST_SCALE = 0.01  # of the centroids
+UNLIKE = 0.25  # of the tokens of a text: that many tell as much as independent ones
 HALF_BYTE = np.uint32(4)
 
 
@@ -147,16 +148,30 @@ def train_codebook(
 def _enough(shapes: Floats, width: int, random: np.random.Generator) -> Floats:
     """Shapes in random order, neither too many nor too few groups.
 
-    Few are joined by Gaussian ones, which is what shapes look like: the codewords must serve
-    documents to come. The spread of few shapes, direction by direction, is not theirs (docs/log.md).
+    Few are joined by Gaussian ones of their spread, which is what shapes look like: the codewords
+    must serve documents to come.
     """
     dim = shapes.shape[1]
     most, least = MOST_GROUPS * width // dim, LEAST_GROUPS * width // dim
     shapes = shapes[random.permutation(len(shapes))[:most]]
     if (missing := least - len(shapes)) <= 0:
         return shapes
-    gaussian = _shapes(random.standard_normal((missing, dim), dtype=np.float32))
-    return np.concatenate([shapes, gaussian])[random.permutation(least)]
+    gaussian = random.standard_normal((missing, dim), dtype=np.float32) * _deviations(shapes)
+    return np.concatenate([shapes, _shapes(gaussian)])[random.permutation(least)]
+
+
+def _deviations(shapes: Floats) -> Floats:
+    """(dim,), the standard deviations in all principal directions of shapes, (n, dim).
+
+    Those of few tokens differ more than in truth: of n tokens alike in all directions the variances
+    would differ by dim/n in the mean square, and that much of it is taken away (Ledoit and Wolf
+    2004), with n the tokens that are `UNLIKE` others.
+    """
+    variances = np.square(shapes).mean(axis=0)
+    spread = max(np.square(variances - 1).mean(), 1e-12)
+    by_chance = min(shapes.shape[1] / (len(shapes) * UNLIKE) / spread, 1)
+    deviations: Floats = np.sqrt(by_chance + (1 - by_chance) * variances, dtype=np.float32)
+    return deviations
 
 
 def _moved(codebook: Floats, groups: Floats, found: NDArray[np.uint32]) -> Floats:
