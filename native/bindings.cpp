@@ -76,7 +76,7 @@ struct Result {
 
 const float* table(const std::optional<Vector<float>>& array, const char* name) {
     require(array.has_value(), std::string(name) + " is missing");
-    require_size(*array, 0, Codec::CODEWORDS, name);
+    require_size(*array, 0, Codec::LEVELS, name);
     return array->data();
 }
 
@@ -98,7 +98,7 @@ void make_codec(Codec* self, unsigned n_bits, Matrix<std::int8_t> centroids,
     p.centroid_scales = centroid_scales.data();
     if (n_bits != HALF) {
         require(codebook.has_value(), "codebook is missing");
-        require_size(*codebook, 0, Codec::CODEWORDS, "codebook");
+        require_size(*codebook, 0, Codec::n_codewords(n_bits), "codebook");
         require_size(*codebook, 1, 8 / n_bits, "codebook");
         p.codebook = codebook->data();
         require(codebook_scale.has_value(), "codebook_scale is missing");

@@ -8,25 +8,6 @@
 
 namespace colxtr {
 
-namespace {
-
-Panels nearest_by_distance(const std::vector<std::int8_t>& codebook, float scale,
-                           std::size_t width) {
-    std::vector<float> extended(Codec::CODEWORDS * (width + 1));
-    for (std::size_t i = 0; i < Codec::CODEWORDS; ++i) {
-        float square = 0;
-        for (std::size_t d = 0; d < width; ++d) {
-            const float value = static_cast<float>(codebook[i * width + d]) * scale;
-            extended[i * (width + 1) + d] = value;
-            square += value * value;
-        }
-        extended[i * (width + 1) + width] = -square / 2;
-    }
-    return Panels(extended.data(), Codec::CODEWORDS, width + 1);
-}
-
-}  // namespace
-
 Codec::Codec(const Parameters& p)
     : dim_(p.dim),
       n_bits_(p.n_bits),
@@ -35,35 +16,48 @@ Codec::Codec(const Parameters& p)
       centroid_scales_(p.centroid_scales, p.centroid_scales + p.n_centroids) {
     if (is_half()) return;
     const std::size_t width = 8 / n_bits_;
-    codebook_.assign(p.codebook, p.codebook + CODEWORDS * width);
-    gains_.assign(p.gains, p.gains + CODEWORDS);
-    if (p.lengths) lengths_.assign(p.lengths, p.lengths + CODEWORDS);
+    codebook_.assign(p.codebook, p.codebook + n_codewords(n_bits_) * width);
+    gains_.assign(p.gains, p.gains + LEVELS);
+    if (p.lengths) lengths_.assign(p.lengths, p.lengths + LEVELS);
     codebook_scale_ = p.codebook_scale;
-    codeword_panels_ = nearest_by_distance(codebook_, codebook_scale_, width);
+    if (n_bits_ < 8) trellis_ = TrellisCoder(codebook_.data(), width);
 }
 
 namespace {
 
-template <std::size_t PER_BYTE>
-void look_up(const std::uint8_t* code, std::size_t n_bytes, const std::int8_t* table,
+// A codeword for each byte, chosen by it and, below it, the upper half of the byte before; the
+// first byte follows the last one. Seven codewords come from one load: the bytes are little-endian,
+// so that they are every 12 bits from bit 4, 12, 20 ... on.
+template <std::size_t WIDTH>
+void look_up(const std::uint8_t* code, std::size_t n_bytes, const std::int8_t* codebook,
              std::int8_t* into) {
-    for (std::size_t i = 0; i < n_bytes; ++i)
-        std::memcpy(into + i * PER_BYTE, table + code[i] * PER_BYTE, PER_BYTE);
+    const auto copy = [&](std::size_t group, std::size_t codeword) {
+        std::memcpy(into + group * WIDTH, codebook + codeword * WIDTH, WIDTH);
+    };
+    copy(0, TrellisCoder::codeword(code[n_bytes - 1], code[0]));
+    std::size_t group = 1;
+    for (; group + 7 <= n_bytes; group += 7) {
+        std::uint64_t bytes;
+        std::memcpy(&bytes, code + group - 1, sizeof bytes);
+        for (std::size_t i = 0; i < 7; ++i) copy(group + i, bytes >> (8 * i + 4) & 0xfff);
+    }
+    for (; group < n_bytes; ++group)
+        copy(group, TrellisCoder::codeword(code[group - 1], code[group]));
 }
 
 }  // namespace
 
 void Codec::unpack(const std::uint8_t* code, std::int8_t* into) const {
-    const std::int8_t* table = codebook_.data();
+    const std::int8_t* codebook = codebook_.data();
     switch (n_bits_) {
         case 1:
-            return look_up<8>(code, dim_ / 8, table, into);
+            return look_up<8>(code, dim_ / 8, codebook, into);
         case 2:
-            return look_up<4>(code, dim_ / 4, table, into);
+            return look_up<4>(code, dim_ / 4, codebook, into);
         case 4:
-            return look_up<2>(code, dim_ / 2, table, into);
+            return look_up<2>(code, dim_ / 2, codebook, into);
         default:
-            return look_up<1>(code, dim_, table, into);
+            for (std::size_t i = 0; i < dim_; ++i) into[i] = codebook[code[i]];
     }
 }
 
@@ -98,45 +92,83 @@ float norm(const float* values, std::size_t n) {
     return static_cast<float>(std::sqrt(square));
 }
 
-// The factor with which `shape` comes nearest to `values`; 0 if it can only lead away.
-float least_squares(const float* values, const std::int8_t* shape, std::size_t n) {
-    double product = 0, square = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-        product += static_cast<double>(values[i]) * shape[i];
-        square += static_cast<double>(shape[i]) * shape[i];
+}  // namespace
+
+// A few embeddings on their way to their codes.
+struct Codec::Tokens {
+    explicit Tokens(const Codec& codec)
+        : dim(codec.dim_),
+          unit(COUNT * dim),
+          rest(COUNT * dim),
+          shape(COUNT * dim),
+          codes(COUNT * codec.code_bytes()),
+          found(dim) {}
+
+    static constexpr std::size_t COUNT = TrellisCoder::TOKENS;
+    std::size_t dim;
+    std::vector<float> unit;          // embeddings divided by their length
+    std::vector<float> rest;          // and less their centroid
+    std::vector<float> shape;         // rests in units of the codebook: (COUNT, dim), all three
+    std::vector<std::uint8_t> codes;  // (COUNT, code_bytes)
+    std::vector<std::int8_t> found;   // the codewords of one of the codes
+};
+
+void Codec::find_rest(const float* embedding, std::size_t which, std::size_t slot,
+                      Tokens& tokens) const {
+    float *unit = tokens.unit.data() + slot * dim_, *rest = tokens.rest.data() + slot * dim_;
+    float* shape = tokens.shape.data() + slot * dim_;
+    const std::int8_t* centroid = centroids_.data() + which * dim_;
+    const float scale = centroid_scales_[which], length = norm(embedding, dim_);
+    for (std::size_t d = 0; d < dim_; ++d) {
+        unit[d] = embedding[d] / length;
+        rest[d] = unit[d] - static_cast<float>(centroid[d]) * scale;
     }
-    return square > 0 && product > 0 ? static_cast<float>(product / square) : 0;
+    const float spread = norm(rest, dim_) / std::sqrt(static_cast<float>(dim_)) * codebook_scale_;
+    for (std::size_t d = 0; d < dim_; ++d) shape[d] = spread > 0 ? rest[d] / spread : 0;
 }
 
-}  // namespace
+void Codec::find_codewords(Tokens& tokens) const {
+    if (n_bits_ < 8) return trellis_.encode(tokens.shape.data(), code_bytes(), tokens.codes.data());
+    for (std::size_t i = 0; i < tokens.shape.size(); ++i) {
+        const float level = std::min(std::max(-128.0f, tokens.shape[i]), 127.0f);
+        tokens.codes[i] = static_cast<std::uint8_t>(std::lrint(level) + 128);
+    }
+}
+
+// The gain g with the least error e = rest - g * codewords, where the part of e along the embedding
+// counts 1 + dim / 4 times: a query's best token is one that points where the query does.
+float Codec::wanted_gain(std::size_t slot, const Tokens& tokens) const {
+    const float *unit = tokens.unit.data() + slot * dim_, *rest = tokens.rest.data() + slot * dim_;
+    double rest_found = 0, rest_unit = 0, found_unit = 0, square = 0;
+    for (std::size_t d = 0; d < dim_; ++d) {
+        const double u = unit[d], r = rest[d], x = tokens.found[d];
+        rest_found += r * x;
+        rest_unit += r * u;
+        found_unit += x * u;
+        square += x * x;
+    }
+    const double weight = static_cast<double>(dim_) / 4;
+    const double product = rest_found + weight * rest_unit * found_unit;
+    if (square == 0 || product <= 0) return 0;
+    return static_cast<float>(product / (square + weight * found_unit * found_unit));
+}
 
 void Codec::encode(const float* embeddings, const std::uint32_t* centroids, std::size_t count,
                    std::uint8_t* codes, std::uint8_t* gains, std::uint8_t* lengths) const {
-    const std::size_t width = 8 / n_bits_, n_groups = dim_ / width;
-    std::vector<float> residual(dim_), groups(n_groups * (width + 1));
-    std::vector<std::int8_t> shape(dim_);
-    std::vector<std::uint32_t> nearest(n_groups);
-    for (std::size_t row = 0; row < count; ++row) {
-        const float* embedding = embeddings + row * dim_;
-        std::uint8_t* code = codes + row * n_groups;
-        const float length = norm(embedding, dim_);
-        const std::int8_t* centroid = centroids_.data() + centroids[row] * dim_;
-        const float scale = centroid_scales_[centroids[row]];
-        for (std::size_t d = 0; d < dim_; ++d)
-            residual[d] = embedding[d] / length - static_cast<float>(centroid[d]) * scale;
-        const float spread = norm(residual.data(), dim_) / std::sqrt(static_cast<float>(dim_));
-        for (std::size_t g = 0; g < n_groups; ++g) {
-            float* group = groups.data() + g * (width + 1);
-            for (std::size_t d = 0; d < width; ++d)
-                group[d] = spread > 0 ? residual[g * width + d] / spread : 0;
-            group[width] = 1;
+    Tokens tokens(*this);
+    for (std::size_t first = 0; first < count; first += Tokens::COUNT) {
+        const std::size_t n = std::min(Tokens::COUNT, count - first);
+        for (std::size_t i = 0; i < n; ++i)
+            find_rest(embeddings + (first + i) * dim_, centroids[first + i], i, tokens);
+        find_codewords(tokens);
+        std::memcpy(codes + first * code_bytes(), tokens.codes.data(), n * code_bytes());
+        for (std::size_t i = 0; i < n; ++i) {
+            unpack(tokens.codes.data() + i * code_bytes(), tokens.found.data());
+            gains[first + i] = nearest_entry(gains_, wanted_gain(i, tokens) / codebook_scale_);
+            if (has_lengths())
+                lengths[first + i] =
+                    nearest_entry(lengths_, norm(embeddings + (first + i) * dim_, dim_));
         }
-        codeword_panels_.nearest(groups.data(), n_groups, nearest.data());
-        for (std::size_t g = 0; g < n_groups; ++g) code[g] = static_cast<std::uint8_t>(nearest[g]);
-        unpack(code, shape.data());
-        const float wanted = least_squares(residual.data(), shape.data(), dim_);
-        gains[row] = nearest_entry(gains_, wanted / codebook_scale_);
-        if (has_lengths()) lengths[row] = nearest_entry(lengths_, length);
     }
 }
 

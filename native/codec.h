@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "panels.h"
+#include "trellis.h"
 
 namespace colxtr {
 
@@ -15,7 +15,7 @@ constexpr unsigned HALF = 16;  // n_bits of tokens kept whole, in half precision
 
 class Codec {
  public:
-    static constexpr std::size_t CODEWORDS = 256;  // of the codebook, and entries of the tables
+    static constexpr std::size_t LEVELS = 256;  // entries of the tables, and codewords of 8 bits
 
     struct Parameters {
         std::size_t dim = 0;
@@ -24,11 +24,15 @@ class Codec {
         const std::int8_t* centroids = nullptr;  // (n_centroids, dim)
         const float* centroid_scales = nullptr;  // (n_centroids)
         // With HALF there are none of these.
-        const std::int8_t* codebook = nullptr;  // (256, 8 / n_bits), in units of codebook_scale
-        float codebook_scale = 0;
-        const float* gains = nullptr;    // (256), ascending
+        const std::int8_t* codebook = nullptr;  // (n_codewords(n_bits), 8 / n_bits), in units of
+        float codebook_scale = 0;               // codebook_scale
+        const float* gains = nullptr;           // (256), ascending
         const float* lengths = nullptr;  // (256), ascending; null if all tokens have length 1
     };
+
+    static std::size_t n_codewords(unsigned n_bits) {
+        return n_bits == 8 ? LEVELS : TrellisCoder::CODEWORDS;
+    }
 
     explicit Codec(const Parameters& parameters);
 
@@ -56,14 +60,19 @@ class Codec {
                 std::uint8_t* codes, std::uint8_t* gains, std::uint8_t* lengths) const;
 
  private:
+    struct Tokens;  // a few embeddings on their way to their codes
+    void find_rest(const float* embedding, std::size_t centroid, std::size_t slot,
+                   Tokens& tokens) const;
+    void find_codewords(Tokens& tokens) const;
+    float wanted_gain(std::size_t slot, const Tokens& tokens) const;
+
     std::size_t dim_;
     unsigned n_bits_;
     std::size_t n_centroids_;
     std::vector<std::int8_t> centroids_, codebook_;
     std::vector<float> centroid_scales_, gains_, lengths_;
     float codebook_scale_ = 0;
-    Panels codeword_panels_;  // codewords and minus half their square: the nearest has the largest
-                              // product with a group of values and 1
+    TrellisCoder trellis_;  // not with 8 bits
 };
 
 }  // namespace colxtr

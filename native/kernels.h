@@ -35,6 +35,26 @@ struct ScoredRows {
     const float* const* bases = nullptr;  // (n_rows), each with stride values; null for none
 };
 
+// The codewords of a codebook in the order in which `search_trellis` meets them. The codeword of a
+// byte is chosen by 12 bits: its own and, below them, the upper four of the byte before, the state.
+struct Trellis {
+    static constexpr std::size_t STATES = 16;
+    static constexpr std::size_t TOKENS = 4;         // that are searched at a time
+    static constexpr std::size_t MOST_GROUPS = 512;  // of a token, with a byte and a codeword each
+    // Groups to each side of the seam that settle in which state a token begins and ends.
+    static constexpr std::size_t WINDOW = 8;
+    static constexpr int STEPS = 8;    // of a shape's coordinates to one of a codeword's,
+    static constexpr int MOST = 2047;  // and as many at the most
+
+    // (state before, low four bits of the byte, state after): 256 * STEPS / 2 * the codeword's
+    // square + the state before << 4 | the low four bits.
+    const std::int32_t* bases = nullptr;
+    // (state before, low four bits of the byte, pair, state after, 2): 256 / 2 ** 4 times the
+    // coordinates of the codewords, in pairs.
+    const std::int16_t* values = nullptr;
+    std::size_t n_pairs = 0;  // 1, 2 or 4
+};
+
 // The running best of one row, a candidate per column of a panel; the winner is found at the end.
 struct Best {
     float score[PANEL];
@@ -78,6 +98,13 @@ struct Kernels {
     // one order everywhere; stride is a multiple of PANEL.
     void (*sum_maxima)(const float* rows, std::size_t n_rows, std::size_t stride,
                        const float* floors, const float* weights, float* sums);
+
+    // codes[token][group]: bytes that begin in the state in which they end, the best by WINDOW, and
+    // whose codewords y are then the nearest to a shape x, by the sum of 4 y^2 - x y; of equals, at
+    // the last group that differs, the lowest state before, then the lowest low bits. shapes:
+    // (TOKENS, n_groups, 2 * n_pairs), -16 times x.
+    void (*search_trellis)(const Trellis& trellis, const std::int16_t* shapes, std::size_t n_groups,
+                           std::uint8_t* codes);
 
     // into[row][i] = max(into[row][i], rows[row * stride + i]), row by row; stride is a multiple of
     // PANEL.

@@ -72,16 +72,48 @@ struct I {
     }
 };
 
+struct T {
+    static constexpr std::size_t LANES = 8;
+    static constexpr std::size_t TOKENS = 4;
+    using Pair = __m256i;
+    __m256i lanes;
+
+    static T broadcast(std::int32_t a) { return {_mm256_set1_epi32(a)}; }
+    static T load(const std::int32_t* p) {
+        return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
+    }
+    static void store(std::int32_t* p, T a) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.lanes);
+    }
+    static T add(T a, T b) { return {_mm256_add_epi32(a.lanes, b.lanes)}; }
+    static T min(T a, T b) { return {_mm256_min_epi32(a.lanes, b.lanes)}; }
+    static Pair pair(const std::int16_t* p) {
+        int two;
+        __builtin_memcpy(&two, p, sizeof two);
+        return _mm256_set1_epi32(two);
+    }
+    template <std::size_t PAIRS>
+    static T costs(T bases, const Pair (&pairs)[PAIRS], const std::int16_t* values) {
+        for (std::size_t p = 0; p < PAIRS; ++p) {
+            const __m256i two = _mm256_loadu_si256(
+                reinterpret_cast<const __m256i*>(values + p * 2 * colxtr::Trellis::STATES));
+            bases.lanes = _mm256_add_epi32(bases.lanes, _mm256_madd_epi16(pairs[p], two));
+        }
+        return bases;
+    }
+};
+
 #include "half_f16c.inl"
 #include "kernels.inl"
 #include "nearest.inl"
 #include "scoring.inl"
+#include "trellis.inl"
 
 }  // namespace
 
 namespace colxtr {
 extern const Kernels avx2_kernels;
-const Kernels avx2_kernels = {"avx2",      multiply,   improve, score,        find_between,
-                              count_above, sum_maxima, maxima,  half_to_float};
+const Kernels avx2_kernels = {"avx2",      multiply,   improve,        score,  find_between,
+                              count_above, sum_maxima, search_trellis, maxima, half_to_float};
 }  // namespace colxtr
 #endif

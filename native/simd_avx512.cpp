@@ -64,16 +64,43 @@ struct I {
     }
 };
 
+struct T {
+    static constexpr std::size_t LANES = 16;
+    static constexpr std::size_t TOKENS = 4;
+    using Pair = __m512i;
+    __m512i lanes;
+
+    static T broadcast(std::int32_t a) { return {_mm512_set1_epi32(a)}; }
+    static T load(const std::int32_t* p) { return {_mm512_loadu_si512(p)}; }
+    static void store(std::int32_t* p, T a) { _mm512_storeu_si512(p, a.lanes); }
+    static T add(T a, T b) { return {_mm512_add_epi32(a.lanes, b.lanes)}; }
+    static T min(T a, T b) { return {_mm512_min_epi32(a.lanes, b.lanes)}; }
+    static Pair pair(const std::int16_t* p) {
+        int two;
+        __builtin_memcpy(&two, p, sizeof two);
+        return _mm512_set1_epi32(two);
+    }
+    template <std::size_t PAIRS>
+    static T costs(T bases, const Pair (&pairs)[PAIRS], const std::int16_t* values) {
+        for (std::size_t p = 0; p < PAIRS; ++p)
+            bases.lanes =
+                _mm512_dpwssd_epi32(bases.lanes, pairs[p],
+                                    _mm512_loadu_si512(values + p * 2 * colxtr::Trellis::STATES));
+        return bases;
+    }
+};
+
 #include "half_f16c.inl"
 #include "kernels.inl"
 #include "nearest.inl"
 #include "scoring.inl"
+#include "trellis.inl"
 
 }  // namespace
 
 namespace colxtr {
 extern const Kernels avx512_kernels;
-const Kernels avx512_kernels = {"avx512",    multiply,   improve, score,        find_between,
-                                count_above, sum_maxima, maxima,  half_to_float};
+const Kernels avx512_kernels = {"avx512",    multiply,   improve,        score,  find_between,
+                                count_above, sum_maxima, search_trellis, maxima, half_to_float};
 }  // namespace colxtr
 #endif

@@ -63,9 +63,38 @@ struct I {
     }
 };
 
+struct T {
+    static constexpr std::size_t LANES = 4;
+    static constexpr std::size_t TOKENS = 4;
+    using Pair = int16x8_t;
+    int32x4_t lanes;
+
+    static T broadcast(std::int32_t a) { return {vdupq_n_s32(a)}; }
+    static T load(const std::int32_t* p) { return {vld1q_s32(p)}; }
+    static void store(std::int32_t* p, T a) { vst1q_s32(p, a.lanes); }
+    static T add(T a, T b) { return {vaddq_s32(a.lanes, b.lanes)}; }
+    static T min(T a, T b) { return {vminq_s32(a.lanes, b.lanes)}; }
+    static Pair pair(const std::int16_t* p) {
+        std::int32_t two;
+        __builtin_memcpy(&two, p, sizeof two);
+        return vreinterpretq_s16_s32(vdupq_n_s32(two));
+    }
+    template <std::size_t PAIRS>
+    static T costs(T bases, const Pair (&pairs)[PAIRS], const std::int16_t* values) {
+        int32x4_t low = vdupq_n_s32(0), high = low;  // the products of two lanes each, not yet in
+        for (std::size_t p = 0; p < PAIRS; ++p) {    // the sums of their pairs
+            const int16x8_t two = vld1q_s16(values + p * 2 * colxtr::Trellis::STATES);
+            low = vmlal_s16(low, vget_low_s16(pairs[p]), vget_low_s16(two));
+            high = vmlal_high_s16(high, pairs[p], two);
+        }
+        return {vaddq_s32(bases.lanes, vpaddq_s32(low, high))};
+    }
+};
+
 #include "kernels.inl"
 #include "nearest.inl"
 #include "scoring.inl"
+#include "trellis.inl"
 
 void half_to_float(const std::uint16_t* from, std::size_t n, float* into) {
     for (std::size_t i = 0; i < n; i += 4)
@@ -76,7 +105,7 @@ void half_to_float(const std::uint16_t* from, std::size_t n, float* into) {
 
 namespace colxtr {
 extern const Kernels neon_kernels;
-const Kernels neon_kernels = {"neon",      multiply,   improve, score,        find_between,
-                              count_above, sum_maxima, maxima,  half_to_float};
+const Kernels neon_kernels = {"neon",      multiply,   improve,        score,  find_between,
+                              count_above, sum_maxima, search_trellis, maxima, half_to_float};
 }  // namespace colxtr
 #endif

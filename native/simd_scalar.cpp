@@ -79,9 +79,42 @@ struct I {
     }
 };
 
+struct T {
+    static constexpr std::size_t LANES = 4;
+    static constexpr std::size_t TOKENS = 1;
+    using Pair = const std::int16_t*;
+    std::int32_t lane[4];
+
+    static T broadcast(std::int32_t a) { return {{a, a, a, a}}; }
+    static T load(const std::int32_t* p) { return {{p[0], p[1], p[2], p[3]}}; }
+    static void store(std::int32_t* p, T a) {
+        for (std::size_t i = 0; i < 4; ++i) p[i] = a.lane[i];
+    }
+    static T add(T a, T b) {
+        for (std::size_t i = 0; i < 4; ++i) a.lane[i] += b.lane[i];
+        return a;
+    }
+    static T min(T a, T b) {
+        for (std::size_t i = 0; i < 4; ++i)
+            a.lane[i] = a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i];
+        return a;
+    }
+    static Pair pair(const std::int16_t* p) { return p; }
+    template <std::size_t PAIRS>
+    static T costs(T bases, const Pair (&pairs)[PAIRS], const std::int16_t* values) {
+        for (std::size_t p = 0; p < PAIRS; ++p) {
+            const std::int16_t* two = values + p * 2 * colxtr::Trellis::STATES;
+            for (std::size_t i = 0; i < 4; ++i)
+                bases.lane[i] += pairs[p][0] * two[2 * i] + pairs[p][1] * two[2 * i + 1];
+        }
+        return bases;
+    }
+};
+
 #include "kernels.inl"
 #include "nearest.inl"
 #include "scoring.inl"
+#include "trellis.inl"
 
 inline float as_float(std::uint32_t bits) {
     float value;
@@ -104,6 +137,6 @@ void half_to_float(const std::uint16_t* from, std::size_t n, float* into) {
 
 namespace colxtr {
 extern const Kernels scalar_kernels;
-const Kernels scalar_kernels = {"scalar",    multiply,   improve, score,        find_between,
-                                count_above, sum_maxima, maxima,  half_to_float};
+const Kernels scalar_kernels = {"scalar",    multiply,   improve,        score,  find_between,
+                                count_above, sum_maxima, search_trellis, maxima, half_to_float};
 }  // namespace colxtr

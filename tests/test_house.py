@@ -24,7 +24,7 @@ WALK = [
     ["encoder_config"],
     ["pieces", "windows", "tokens"],
     ["model_folders", "network", "encoder"],
-    ["_native", "kernels", "reference", "clustering", "clustering_gpu", "codec"],
+    ["_native", "kernels", "reference", "clustering", "clustering_gpu", "quantiser", "codec"],
     ["storage"],
     ["search", "build"],
     ["hits", "explanation", "info"],
@@ -150,15 +150,12 @@ def test_nothing_is_pickled_and_one_module_may_use_torch() -> None:
 
 def test_instruction_set_files_define_no_shared_symbols() -> None:
     """A weak symbol compiled for a new machine could be linked into the code for all."""
-    names = ("kernels.h", "kernels.inl", "nearest.inl", "scoring.inl", "half_f16c.inl")
-    headers = [ROOT / "native" / name for name in names]
+    loops = ("kernels.inl", "nearest.inl", "scoring.inl", "trellis.inl", "half_f16c.inl")
+    headers = [ROOT / "native" / name for name in ("kernels.h", *loops)]
     for path in [*sorted((ROOT / "native").glob("simd_*.cpp")), *headers]:
         allowed = {
             "kernels.h",
-            "kernels.inl",
-            "nearest.inl",
-            "scoring.inl",
-            "half_f16c.inl",
+            *loops,
             "immintrin.h",
             "arm_neon.h",
             "string.h",

@@ -1,10 +1,10 @@
 """The codec: a token embedding as its nearest centroid and a vector-quantised residual.
 
 docs/index-format.md defines the code; `reference.py` restates it in NumPy. ColBERTv2's residual
-compression (Santhanam et al. 2022, section 3.3) in other coordinates: residuals are rotated to
-their principal directions, divided by their length, and coded in groups of 8/n_bits dimensions, a
-byte each, by one codebook of 256 codewords. One more byte per token keeps the gain that undoes the
-division (docs/log.md has what each of these brings). Knows nothing of documents or files.
+compression (Santhanam et al. 2022, section 3.3) with other residuals: rotated to their principal
+directions, divided by their length, and coded in groups of 8/n_bits dimensions, a byte each, along
+a trellis (`quantiser.py`). One more byte per token keeps the gain that undoes the division
+(docs/log.md has what each of these brings). Knows nothing of documents or files.
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ from colxtr.clustering import BLOCK, Nearest, nearest_of, spherical_kmeans, unit
 from colxtr.cpus import available_cpus
 from colxtr.errors import EmbeddingError, InputError
 from colxtr.progress import SILENT, Meter
+from colxtr.quantiser import to_float, to_int8, train_quantiser
 
 N_BITS = (1, 2, 4, 8, 16)
 HALF = 16  # n_bits of embeddings kept whole, in half precision: XTR's exact store
 LARGEST_HALF = 65_504.0  # samples and n_bits=16 are in half precision,
 SMALLEST_HALF = 2.0**-14  # which has fewer digits below this
-MOST_VALUES = 500_000  # groups of dimensions that train the codebook
-LEAST_VALUES = 25_600
 UNIT_TOLERANCE = 1e-3  # lengths this near to 1 are 1
 LEAST_HELD_OUT = 2_048
 RESIDUAL_SAMPLE = 65_536  # tokens from which rotation, codebook and gains are learnt
@@ -135,8 +134,12 @@ class Codec:
             sample[kept], min(n_centroids, len(sample)), seed=seed, threads=threads, meter=meter
         )
         if n_bits == HALF:
-            return cls(n_bits, _to_int8(centroids))
-        arrays = _train_quantiser(unit_length(sample[held_out]), centroids, n_bits, seed)
+            return cls(n_bits, to_int8(centroids))
+        unit, threads = unit_length(sample[held_out]), threads or available_cpus()
+        nearest = kernels.in_row_blocks(nearest_of(centroids), unit, threads)
+        arrays = train_quantiser(
+            unit, centroids, nearest, n_bits=n_bits, seed=seed, threads=threads
+        )
         if (np.abs(lengths - 1) > UNIT_TOLERANCE).any():
             arrays["lengths"] = np.geomspace(
                 lengths.min() / 1.25, lengths.max() * 1.25, 256
@@ -163,11 +166,11 @@ class Codec:
     @cached_property
     def centroids(self) -> NDArray[np.float32]:
         """(n_centroids, dim), as the codes use them, rotated back."""
-        return self.rotated_back(_to_float(self.arrays))
+        return self.rotated_back(to_float(self.arrays))
 
     @cached_property
     def _nearest(self) -> Nearest:
-        return nearest_of(_to_float(self.arrays))
+        return nearest_of(to_float(self.arrays))
 
     def prepare(self) -> None:
         """Make now what `encode` needs, so that several threads may call it at once."""
@@ -240,127 +243,14 @@ def _hold_out(n: int, n_centroids: int) -> tuple[slice, slice]:
     """Which tokens of a sample the centroids are trained on, and which the quantiser.
 
     Residuals of tokens that pulled a centroid towards themselves are too small: with 32 tokens a
-    centroid their spread is 0.77 of that of others. So the last twentieth of a large sample is
-    held out: whole documents, since equal words of a document are alike. A small sample is all
-    that there is to code, or nearly, and serves for both.
+    centroid their spread is 0.77 of that of others, with 8 far less. So the last twentieth of a
+    large sample is held out: whole documents, since equal words of a document are alike. A small
+    sample is all that there is to code, or nearly, and serves for both.
     """
     spare = min(n // 20, RESIDUAL_SAMPLE)
-    if spare < LEAST_HELD_OUT or n - spare < 8 * n_centroids:
+    if spare < LEAST_HELD_OUT or n - spare < n_centroids:
         return slice(n), slice(max(n - RESIDUAL_SAMPLE, 0), n)
     return slice(n - spare), slice(n - spare, n)
-
-
-def _to_int8(centroids: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-    scales = np.maximum(np.abs(centroids).max(axis=1), 1e-12).astype(np.float32) / np.float32(127)
-    int8 = np.rint(centroids / scales[:, None]).astype(np.int8)
-    return {"centroids": int8, "centroid_scales": scales}
-
-
-def _to_float(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-    scaled: NDArray[np.float32] = arrays["centroids"] * arrays["centroid_scales"][:, None]
-    return scaled
-
-
-def _train_quantiser(
-    unit: NDArray[np.float32], centroids: NDArray[np.float32], n_bits: int, seed: int
-) -> dict[str, NDArray[Any]]:
-    """All arrays of a codec but the lengths, from tokens of length 1.
-
-    Principal directions are dealt out to the groups in turn: every group has strong and weak ones,
-    spends its byte where the variance is, and all groups are alike enough for one codebook.
-    """
-    nearest = kernels.in_row_blocks(nearest_of(centroids), unit, available_cpus())
-    width = 8 // n_bits
-    rotation = _principal_directions(_shapes(unit - centroids[nearest]))
-    groups = np.arange(unit.shape[1]).reshape(width, -1).T.ravel()
-    rotation = np.ascontiguousarray(rotation[:, groups])
-    arrays = _to_int8(centroids @ rotation)
-    residuals = unit @ rotation - _to_float(arrays)[nearest]
-    shapes = _shapes(residuals)
-    codebook, scale = train_codebook(shapes.reshape(-1, width), seed=seed)
-    arrays |= {"codebook": codebook, "codebook_scale": np.full(1, scale)}
-    codewords = codebook * scale
-    found = _nearest_codewords(shapes.reshape(-1, width), codewords)
-    coded = codewords[found].reshape(shapes.shape)
-    gains = (residuals * coded).sum(axis=1) / np.maximum(np.square(coded).sum(axis=1), 1e-12)
-    return arrays | {
-        "rotation": rotation,
-        "gains": _gain_table(gains, unit.shape[1]),
-    }
-
-
-def _shapes(residuals: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Residuals divided by their root mean square; residuals of zero stay."""
-    return unit_length(residuals) * np.float32(residuals.shape[1] ** 0.5)
-
-
-def _principal_directions(shapes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(dim, dim), a direction a column, the one of the largest second moment first."""
-    _, directions = np.linalg.eigh(shapes.T.astype(np.float64) @ shapes)
-    return directions[:, ::-1].astype(np.float32)
-
-
-def _gain_table(gains: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
-    """0, and 255 gains evenly spaced in their logarithm over more than what was seen.
-
-    At least up to a residual of length 1: a small collection's next documents lie farther from its
-    centroids than those that these were made of.
-    """
-    high = max(1.25 * float(gains.max()), dim**-0.5)
-    low = max(0.8 * float(np.quantile(gains, 0.001)), high / 1000)
-    return np.concatenate([[0.0], np.geomspace(low, high, 255)]).astype(np.float32)
-
-
-def train_codebook(
-    values: NDArray[np.float32], *, iterations: int = 20, seed: int = 0
-) -> tuple[NDArray[np.int8], np.float32]:
-    """256 codewords with (locally) the least squared error on `values`, (n, width).
-
-    Few values are joined by Gaussian ones, which is what residuals look like: the codewords must
-    serve documents to come. In one dimension all integers of eight bits, else k-means.
-
-    Returns:
-        (256, width) integers, and the scale to multiply them with.
-    """
-    random = np.random.default_rng(seed)
-    if len(values) > MOST_VALUES:
-        values = values[random.choice(len(values), MOST_VALUES, replace=False)]
-    if (missing := LEAST_VALUES - len(values)) > 0:
-        gaussian = random.standard_normal((missing, values.shape[1]), dtype=np.float32)
-        values = np.concatenate([values, gaussian])
-    if values.shape[1] == 1:
-        return np.arange(-128, 128, dtype=np.int8)[:, None], _best_step(values)
-    codebook = values[random.choice(len(values), 256, replace=False)]
-    for _ in range(iterations):
-        nearest = _nearest_codewords(values, codebook)
-        sums = np.zeros_like(codebook)
-        kernels.add_rows(sums, values, nearest)
-        counts = np.bincount(nearest, minlength=256)
-        codebook = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], codebook)
-        codebook = codebook.astype(np.float32)
-    scale = np.abs(codebook).max() / np.float32(127)
-    return np.rint(codebook / scale).astype(np.int8), scale
-
-
-def _best_step(values: NDArray[np.float32]) -> np.float32:
-    """The distance of evenly spaced levels, 256 of them, with the least squared error."""
-    steps = np.float32(np.abs(values).max() / 127) * np.linspace(0.3, 1, 36, dtype=np.float32)
-    errors = [
-        np.square(values - np.clip(np.rint(values / step), -128, 127) * step).mean()
-        for step in steps
-    ]
-    best: np.float32 = steps[int(np.argmin(errors))]
-    return best
-
-
-def _nearest_codewords(
-    values: NDArray[np.float32], codebook: NDArray[np.float32]
-) -> NDArray[np.uint32]:
-    """The nearest codeword by distance: the largest product, less half the codeword's square."""
-    squares = np.square(codebook).sum(axis=1, keepdims=True)
-    panels = kernels.Panels(np.hstack([codebook, -squares / 2]))
-    ones = np.ones((len(values), 1), np.float32)
-    return kernels.in_row_blocks(panels.nearest, np.hstack([values, ones]), available_cpus())
 
 
 def contradiction(codec: Codec) -> str | None:
@@ -374,6 +264,12 @@ def contradiction(codec: Codec) -> str | None:
     for name in ("centroid_scales", "codebook_scale", "lengths"):
         if name in codec.arrays and not (codec.arrays[name] > 0).all():
             return f"{name} is not positive"
+    if codec.n_bits == 8 and codec.arrays["codebook"].ravel().tolist() != list(range(-128, 128)):
+        return "the codebook is not the integers of 8 bits"
+    return _contradictory_rotation(codec)
+
+
+def _contradictory_rotation(codec: Codec) -> str | None:
     rotation = codec.arrays.get("rotation")
     if (rotation is None) != (codec.n_bits == HALF):
         return "a rotation that does not fit n_bits"

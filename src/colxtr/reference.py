@@ -5,7 +5,8 @@ it, and it knows nothing of files or of the native module. All of a collection i
 documents are arrays of token embeddings, (n_tokens, dim).
 
 Sources: ColBERTv2 (Santhanam et al. 2022), XTR (Lee et al. 2023, section 4), ColXTR (Bhat and Sen
-2025); docs/index-format.md for the code of a token.
+2025); docs/index-format.md for the code of a token, trellis-coded quantisation (Marcellin and
+Fischer 1990).
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ def nearest_centroid(embeddings: Floats, centroids: Floats) -> NDArray[np.int64]
 
 
 class Code(NamedTuple):
-    """Centroids (n,), codewords (n, dim * n_bits / 8), gain and length codes (n,) of tokens."""
+    """Centroids (n,), codes (n, dim * n_bits / 8), gain and length codes (n,) of tokens."""
 
     centroids: NDArray[np.int64]
-    codewords: NDArray[np.int64]
+    codes: NDArray[np.int64]
     gains: NDArray[np.int64]
     lengths: NDArray[np.int64] | None
 
@@ -46,26 +47,103 @@ def encode(embeddings: Floats, arrays: Mapping[str, NDArray[Any]]) -> Code:
     nearest = nearest_centroid(rotated, centroids)
     residuals = rotated - centroids[nearest]
     spread = np.sqrt(np.square(residuals).mean(axis=1, keepdims=True))
-    codebook = arrays["codebook"] * arrays["codebook_scale"]
-    groups = (residuals / spread).reshape(len(residuals), -1, 1, codebook.shape[1])
-    codewords = np.argmin(np.square(groups - codebook).sum(axis=3), axis=2)
-    shapes = codebook[codewords].reshape(residuals.shape)
-    gains = (residuals * shapes).sum(axis=1) / np.square(shapes).sum(axis=1)
+    shapes = residuals / spread / arrays["codebook_scale"]
+    if len(arrays["codebook"]) == 256:
+        codes = np.rint(shapes).clip(-128, 127).astype(np.int64) + 128
+    else:
+        eighths = np.rint(8 * shapes).clip(-2047, 2047)
+        codes = trellis_code(eighths, arrays["codebook"].astype(np.float64))
+    gains = best_gains(rotated, residuals, unpack(codes, arrays))
     table = arrays.get("lengths")
     return Code(
         nearest,
-        codewords,
+        codes,
         np.argmin(np.abs(gains[:, None] - arrays["gains"]), axis=1),
         None if table is None else np.argmin(np.abs(lengths - table), axis=1),
     )
 
 
+def trellis_code(shapes: Floats, codebook: Floats) -> NDArray[np.int64]:
+    """The bytes, (n, n_groups), whose codewords have the least cost, sum of 4 y^2 - x y.
+
+    They begin in the state in which they end, the upper half of the last byte. Which one that is,
+    the eight groups to each side of the seam tell, searched from any state to any.
+
+    Args:
+        shapes: x, (n, dim), in eighths of the codebook's unit.
+        codebook: y, (4096, width); which one, a byte and the upper half of the one before say.
+    """
+    groups = shapes.reshape(len(shapes), -1, codebook.shape[1])
+    n_groups = groups.shape[1]
+    window = min(8, n_groups // 2)
+    seam = np.roll(groups, window, axis=1)[:, : 2 * window]
+    ends = viterbi(seam, codebook)[:, window - 1] >> 4
+    return viterbi(groups, codebook, ends)
+
+
+def viterbi(
+    groups: Floats, codebook: Floats, ends: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """The cheapest bytes for groups of coordinates, (n, n_groups, width).
+
+    Of equals, the lower state before the last group that differs, then the lower byte.
+
+    Args:
+        groups: In eighths of the codebook's unit.
+        codebook: (4096, width).
+        ends: (n,), the state before the first and after the last group; None for any.
+    """
+    tokens = np.arange(len(groups))
+    costs = np.zeros((len(groups), 16))
+    if ends is not None:
+        costs[:] = np.inf
+        costs[tokens, ends] = 0
+    branches = []  # per group: for each state after it, the one before << 4 | the byte's low bits
+    for group in groups.transpose(1, 0, 2):
+        added = 4 * np.square(codebook).sum(axis=1) - group @ codebook.T
+        after_low_before = added.reshape(-1, 16, 16, 16) + costs[:, None, None, :]
+        choices = after_low_before.transpose(0, 1, 3, 2).reshape(-1, 16, 256)
+        branches.append(choices.argmin(axis=2))
+        costs = choices.min(axis=2)
+    states = costs.argmin(axis=1) if ends is None else ends
+    codes = []
+    for branch in reversed(branches):
+        chosen = branch[tokens, states]
+        codes.append(states << 4 | chosen & 15)
+        states = chosen >> 4
+    return np.stack(codes[::-1], axis=1)
+
+
+def unpack(codes: NDArray[np.int64], arrays: Mapping[str, NDArray[Any]]) -> Floats:
+    """The codewords of codes, one after the other: (n, dim)."""
+    codebook = arrays["codebook"] * arrays["codebook_scale"]
+    before = np.roll(codes, 1, axis=1)
+    entries = codes if len(codebook) == 256 else codes << 4 | before >> 4
+    codewords: Floats = codebook[entries].reshape(len(codes), -1)
+    return codewords
+
+
+def best_gains(rotated: Floats, residuals: Floats, codewords: Floats) -> Floats:
+    """(n,), the gains with the least error, its part along the embedding counted 1 + dim/4 times.
+
+    Args:
+        rotated: Embeddings of length 1, (n, dim).
+        residuals: What of them is to be coded, (n, dim).
+        codewords: What a gain multiplies, (n, dim).
+    """
+    weight = rotated.shape[1] / 4
+    along = (rotated * codewords).sum(axis=1)
+    residual_along = (rotated * residuals).sum(axis=1)
+    products = (residuals * codewords).sum(axis=1) + weight * residual_along * along
+    gains: Floats = products / (np.square(codewords).sum(axis=1) + weight * np.square(along))
+    return gains
+
+
 def decode(code: Code, arrays: Mapping[str, NDArray[Any]]) -> Floats:
     """The decompressed embeddings, (n, dim)."""
     centroids = arrays["centroids"] * arrays["centroid_scales"][:, None]
-    codebook = arrays["codebook"] * arrays["codebook_scale"]
-    shapes = codebook[code.codewords].reshape(len(code.centroids), -1)
-    rotated = centroids[code.centroids] + arrays["gains"][code.gains, None] * shapes
+    codewords = unpack(code.codes, arrays)
+    rotated = centroids[code.centroids] + arrays["gains"][code.gains, None] * codewords
     lengths = 1 if code.lengths is None else arrays["lengths"][code.lengths, None]
     decoded: Floats = lengths * rotated @ arrays["rotation"].T
     return decoded
