@@ -43,6 +43,9 @@ class Codec {
     std::size_t code_bytes() const { return dim_ * n_bits_ / 8; }
     const std::int8_t* centroids() const { return centroids_.data(); }  // (n_centroids, dim)
     const float* centroid_scales() const { return centroid_scales_.data(); }
+    const std::int8_t* codebook() const { return codebook_.data(); }
+    // Dimensions of a codeword; 0 with HALF.
+    std::size_t codeword_width() const { return 8 / n_bits_; }
     // What the values of `unpack` are multiplied with before they are added to the centroid.
     float gain(std::uint8_t code) const { return gains_[code] * codebook_scale_; }
     float length(std::uint8_t code) const { return lengths_[code]; }

@@ -29,7 +29,10 @@ constexpr std::size_t FLOORS = 6;
 
 // Rows of small integers and how their products with a query become similarities.
 struct ScoredRows {
-    const std::int8_t* values = nullptr;  // (n_rows, dim)
+    const std::int8_t* values = nullptr;  // (n_rows, dim), or with codes the codebook of a trellis
+    // (n_rows), each of dim / width bytes, 8 or more; null for none.
+    const std::uint8_t* const* codes = nullptr;
+    std::size_t width = 0;                // of a codeword: 4 or 8
     const float* gains = nullptr;         // (n_rows)
     const float* weights = nullptr;       // (n_rows); not read without bases
     const float* const* bases = nullptr;  // (n_rows), each with stride values; null for none

@@ -129,15 +129,25 @@ void Query::score(Block& block, float* rows) const {
         half_columns_.multiply(block.halves.data(), block.count, rows);
         return;
     }
+    const bool coded = codec_.codeword_width() >= 4 && codec_.code_bytes() >= 8;
     for (std::size_t r = 0; r < block.count; ++r) {
         const std::size_t position = block.positions[r];
-        codec_.unpack(segment.code(position), block.values.data() + r * dim);
+        if (coded)
+            block.codes[r] = segment.code(position);
+        else
+            codec_.unpack(segment.code(position), block.values.data() + r * dim);
         block.weights[r] = codec_.has_lengths() ? codec_.length(segment.lengths[position]) : 1;
         block.gains[r] = block.weights[r] * codec_.gain(segment.gains[position]);
         block.bases[r] = products_ + block.centroids[r] * stride();
     }
     ScoredRows scored;
     scored.values = block.values.data();
+    if (coded) {  // the kernel reads whole tiles
+        for (std::size_t r = block.count; r % ROWS != 0; ++r) block.codes[r] = block.codes[0];
+        scored.values = codec_.codebook();
+        scored.codes = block.codes;
+        scored.width = codec_.codeword_width();
+    }
     scored.gains = block.gains;
     scored.weights = block.weights;
     scored.bases = block.bases;

@@ -55,6 +55,7 @@ class Query {
         Buffer<float> halves;        // (BLOCK, dim), with HALF
         float gains[BLOCK], weights[BLOCK];
         const float* bases[BLOCK];
+        const std::uint8_t* codes[BLOCK];
     };
 
     // Writes a row for each token of the block, and anything to the rows up to the next multiple

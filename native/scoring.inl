@@ -7,7 +7,7 @@
 // and `I`, of LANES 32-bit sums of products of bytes:
 //
 //   I::Group (four values of a row, for all lanes), I::Columns (four values of each lane's column),
-//   I::group, I::columns, I::dot(sums, group, columns), I::load, I::to_float,
+//   I::group, I::columns, I::dot(sums, group, columns), which adds, I::load, I::to_float,
 //   I::start(panel, n_groups, into): sums of PANEL lanes before the first `dot`
 //
 // No multiplication is contracted with an addition here (the build says so to the compiler): all
@@ -16,30 +16,92 @@
 constexpr std::size_t SUM_VECTORS = colxtr::PANEL / I::LANES;
 static_assert(I::LANES == V::LANES, "sums become floats vector by vector");
 
-// R rows times one panel, in registers, and their similarities.
+// The sums of R rows and one panel, in registers.
 template <std::size_t R>
-inline void score_tile(const colxtr::ScoredRows& rows, std::size_t row, std::size_t dim,
-                       const std::int8_t* panel, const std::int32_t* start, std::size_t lane0,
-                       std::size_t stride, float* scores) {
+struct Tile {
     I sums[R][SUM_VECTORS];
-    for (std::size_t r = 0; r < R; ++r)
-        for (std::size_t v = 0; v < SUM_VECTORS; ++v) sums[r][v] = I::load(start + v * I::LANES);
-    const std::int8_t* values = rows.values + row * dim;
-    for (std::size_t d = 0; d < dim; d += 4) {
+
+    explicit Tile(const std::int32_t* start) {
+        for (std::size_t r = 0; r < R; ++r)
+            for (std::size_t v = 0; v < SUM_VECTORS; ++v)
+                sums[r][v] = I::load(start + v * I::LANES);
+    }
+
+    // Adds the products of four dimensions; `values(r)` points to those of a row.
+    template <typename Values>
+    void add(const std::int8_t* panel, std::size_t d, const Values& values) {
         typename I::Columns columns[SUM_VECTORS];
         for (std::size_t v = 0; v < SUM_VECTORS; ++v)
             columns[v] = I::columns(panel + d * colxtr::PANEL + v * I::LANES * 4);
         for (std::size_t r = 0; r < R; ++r) {
-            const typename I::Group group = I::group(values + r * dim + d);
-            for (std::size_t v = 0; v < SUM_VECTORS; ++v)
-                sums[r][v] = I::dot(sums[r][v], group, columns[v]);
+            const typename I::Group group = I::group(values(r));
+            for (std::size_t v = 0; v < SUM_VECTORS; ++v) I::dot(sums[r][v], group, columns[v]);
         }
     }
+};
+
+// Rows whose values lie one after the other.
+struct PlainRows {
+    static constexpr std::size_t R = I::ROWS;
+    const std::int8_t* values;
+
+    void add(Tile<R>& tile, std::size_t row, std::size_t dim, const std::int8_t* panel) const {
+        const std::int8_t* first = values + row * dim;
+        for (std::size_t d = 0; d < dim; d += 4)
+            tile.add(panel, d, [&](std::size_t r) { return first + r * dim + d; });
+    }
+};
+
+// Codes of a trellis: their values are read where the codewords lie, and never put together.
+template <std::size_t WIDTH>
+struct CodedRows {
+    static constexpr std::size_t R = I::CODED_ROWS;
+    static constexpr std::size_t AHEAD = 7;  // codewords that one load of eight bytes tells
+    const std::int8_t* codebook;
+    const std::uint8_t* const* codes;
+
+    void add(Tile<R>& tile, std::size_t row, std::size_t dim, const std::int8_t* panel) const {
+        const std::size_t n_bytes = dim / WIDTH;
+        const std::int8_t* codewords[R];
+        const auto add_codewords = [&](std::size_t byte) {
+            for (std::size_t part = 0; part < WIDTH; part += 4)
+                tile.add(panel, byte * WIDTH + part,
+                         [&](std::size_t r) { return codewords[r] + part; });
+        };
+        for (std::size_t r = 0; r < R; ++r) {
+            const std::uint8_t* code = codes[row + r];
+            const std::size_t found = std::size_t{code[0]} << 4 | code[n_bytes - 1] >> 4;
+            codewords[r] = codebook + found * WIDTH;
+        }
+        add_codewords(0);
+        for (std::size_t byte = 1; byte < n_bytes; byte += AHEAD) {
+            // Eight bytes from the one before on, or the last eight.
+            const std::size_t from = byte - 1 < n_bytes - 8 ? byte - 1 : n_bytes - 8;
+            const std::size_t count = n_bytes - byte < AHEAD ? n_bytes - byte : AHEAD;
+            std::uint64_t words[R];
+            for (std::size_t r = 0; r < R; ++r) {
+                memcpy(&words[r], codes[row + r] + from, sizeof words[r]);
+                words[r] >>= 8 * (byte - 1 - from) + 4;
+            }
+            for (std::size_t i = 0; i < count; ++i) {
+                for (std::size_t r = 0; r < R; ++r) {
+                    codewords[r] = codebook + (words[r] & 0xfff) * WIDTH;
+                    words[r] >>= 8;
+                }
+                add_codewords(byte + i);
+            }
+        }
+    }
+};
+
+template <std::size_t R>
+inline void store_scores(const Tile<R>& tile, const colxtr::ScoredRows& rows, std::size_t row,
+                         std::size_t lane0, std::size_t stride, float* scores) {
     for (std::size_t r = 0; r < R; ++r) {
         const V gain = V::broadcast(rows.gains + row + r);
         for (std::size_t v = 0; v < SUM_VECTORS; ++v) {
             const std::size_t lane = lane0 + v * V::LANES;
-            V score = V::multiply(gain, I::to_float(sums[r][v]));
+            V score = V::multiply(gain, I::to_float(tile.sums[r][v]));
             if (rows.bases)
                 score = V::add(V::multiply(V::broadcast(rows.weights + row + r),
                                            V::load(rows.bases[row + r] + lane)),
@@ -49,18 +111,35 @@ inline void score_tile(const colxtr::ScoredRows& rows, std::size_t row, std::siz
     }
 }
 
-void score(const colxtr::ScoredRows& rows, std::size_t n_rows, std::size_t dim,
-           const std::int8_t* panels, std::size_t n_panels, float* scores) {
-    constexpr std::size_t R = I::ROWS;
+template <typename Values>
+inline void score_from(const Values& values, const colxtr::ScoredRows& rows, std::size_t n_rows,
+                       std::size_t dim, const std::int8_t* panels, std::size_t n_panels,
+                       float* scores) {
+    constexpr std::size_t R = Values::R;
     static_assert(colxtr::ROWS % R == 0, "rows are readable up to a multiple of colxtr::ROWS");
     const std::size_t stride = n_panels * colxtr::PANEL;
     for (std::size_t p = 0; p < n_panels; ++p) {
         const std::int8_t* panel = panels + p * dim * colxtr::PANEL;
         std::int32_t start[colxtr::PANEL];
         I::start(panel, dim / 4, start);
-        for (std::size_t row = 0; row < n_rows; row += R)
-            score_tile<R>(rows, row, dim, panel, start, p * colxtr::PANEL, stride, scores);
+        for (std::size_t row = 0; row < n_rows; row += R) {
+            Tile<R> tile(start);
+            values.add(tile, row, dim, panel);
+            store_scores<R>(tile, rows, row, p * colxtr::PANEL, stride, scores);
+        }
     }
+}
+
+void score(const colxtr::ScoredRows& rows, std::size_t n_rows, std::size_t dim,
+           const std::int8_t* panels, std::size_t n_panels, float* scores) {
+    if (rows.codes && rows.width == 4)
+        score_from(CodedRows<4>{rows.values, rows.codes}, rows, n_rows, dim, panels, n_panels,
+                   scores);
+    else if (rows.codes)
+        score_from(CodedRows<8>{rows.values, rows.codes}, rows, n_rows, dim, panels, n_panels,
+                   scores);
+    else
+        score_from(PlainRows{rows.values}, rows, n_rows, dim, panels, n_panels, scores);
 }
 
 std::size_t find_between(const float* rows, std::size_t n_rows, std::size_t stride,

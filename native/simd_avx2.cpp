@@ -3,6 +3,7 @@
 
 #if defined(COLXTR_X86)
 #include <immintrin.h>
+#include <string.h>
 
 namespace {
 
@@ -41,6 +42,7 @@ struct V {
 struct I {
     static constexpr std::size_t LANES = 8;
     static constexpr std::size_t ROWS = 2;
+    static constexpr std::size_t CODED_ROWS = 2;
     // The instruction multiplies unsigned with signed bytes, and saturates sums of two products:
     // with absolute values up to 128 and 127 none can.
     struct Group {
@@ -51,17 +53,18 @@ struct I {
 
     static Group group(const std::int8_t* p) {
         int four;
-        __builtin_memcpy(&four, p, sizeof four);
+        memcpy(&four, p, sizeof four);
         const __m256i value = _mm256_set1_epi32(four);
         return {value, _mm256_abs_epi8(value)};
     }
     static Columns columns(const std::int8_t* p) {
         return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
     }
-    static I dot(I sums, Group group, Columns columns) {
+    static void dot(I& sums, Group group, Columns columns) {
         const __m256i pairs =
             _mm256_maddubs_epi16(group.absolute, _mm256_sign_epi8(columns, group.value));
-        return {_mm256_add_epi32(sums.lanes, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))};
+        const __m256i products = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+        sums.lanes = _mm256_add_epi32(sums.lanes, products);
     }
     static I load(const std::int32_t* p) {
         return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
@@ -89,7 +92,7 @@ struct T {
     static T min(T a, T b) { return {_mm256_min_epi32(a.lanes, b.lanes)}; }
     static Pair pair(const std::int16_t* p) {
         int two;
-        __builtin_memcpy(&two, p, sizeof two);
+        memcpy(&two, p, sizeof two);
         return _mm256_set1_epi32(two);
     }
     template <std::size_t PAIRS>

@@ -3,6 +3,7 @@
 
 #if defined(COLXTR_X86)
 #include <immintrin.h>
+#include <string.h>
 
 namespace {
 
@@ -36,6 +37,7 @@ struct V {
 struct I {
     static constexpr std::size_t LANES = 16;
     static constexpr std::size_t ROWS = 8;
+    static constexpr std::size_t CODED_ROWS = 4;
     using Group = __m512i;
     using Columns = __m512i;
     __m512i lanes;
@@ -44,12 +46,12 @@ struct I {
     // and the sums start at -128 times the sum of the column.
     static Group group(const std::int8_t* p) {
         int four;
-        __builtin_memcpy(&four, p, sizeof four);
+        memcpy(&four, p, sizeof four);
         return _mm512_xor_si512(_mm512_set1_epi32(four), _mm512_set1_epi8(-128));
     }
     static Columns columns(const std::int8_t* p) { return _mm512_loadu_si512(p); }
-    static I dot(I sums, Group group, Columns columns) {
-        return {_mm512_dpbusd_epi32(sums.lanes, group, columns)};
+    static void dot(I& sums, Group group, Columns columns) {
+        sums.lanes = _mm512_dpbusd_epi32(sums.lanes, group, columns);
     }
     static I load(const std::int32_t* p) { return {_mm512_loadu_si512(p)}; }
     static V to_float(I sums) { return {_mm512_cvtepi32_ps(sums.lanes)}; }
@@ -77,7 +79,7 @@ struct T {
     static T min(T a, T b) { return {_mm512_min_epi32(a.lanes, b.lanes)}; }
     static Pair pair(const std::int16_t* p) {
         int two;
-        __builtin_memcpy(&two, p, sizeof two);
+        memcpy(&two, p, sizeof two);
         return _mm512_set1_epi32(two);
     }
     template <std::size_t PAIRS>

@@ -3,6 +3,7 @@
 
 #if defined(COLXTR_NEON)
 #include <arm_neon.h>
+#include <string.h>
 
 namespace {
 
@@ -37,23 +38,24 @@ struct V {
 struct I {
     static constexpr std::size_t LANES = 4;
     static constexpr std::size_t ROWS = 2;
+    static constexpr std::size_t CODED_ROWS = 2;
     using Group = int8x16_t;
     using Columns = int8x16_t;
     int32x4_t lanes;
 
     static Group group(const std::int8_t* p) {
         std::int32_t four;
-        __builtin_memcpy(&four, p, sizeof four);
+        memcpy(&four, p, sizeof four);
         return vreinterpretq_s8_s32(vdupq_n_s32(four));
     }
     static Columns columns(const std::int8_t* p) { return vld1q_s8(p); }
-    static I dot(I sums, Group group, Columns columns) {
+    static void dot(I& sums, Group group, Columns columns) {
 #if defined(__ARM_FEATURE_DOTPROD)
-        return {vdotq_s32(sums.lanes, group, columns)};
+        sums.lanes = vdotq_s32(sums.lanes, group, columns);
 #else
         const int16x8_t low = vmull_s8(vget_low_s8(group), vget_low_s8(columns));
         const int16x8_t high = vmull_high_s8(group, columns);
-        return {vpadalq_s16(sums.lanes, vpaddq_s16(low, high))};  // two products fit 16 bits
+        sums.lanes = vpadalq_s16(sums.lanes, vpaddq_s16(low, high));  // two products fit 16 bits
 #endif
     }
     static I load(const std::int32_t* p) { return {vld1q_s32(p)}; }
@@ -76,7 +78,7 @@ struct T {
     static T min(T a, T b) { return {vminq_s32(a.lanes, b.lanes)}; }
     static Pair pair(const std::int16_t* p) {
         std::int32_t two;
-        __builtin_memcpy(&two, p, sizeof two);
+        memcpy(&two, p, sizeof two);
         return vreinterpretq_s16_s32(vdupq_n_s32(two));
     }
     template <std::size_t PAIRS>

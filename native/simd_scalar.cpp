@@ -57,16 +57,16 @@ struct V {
 struct I {
     static constexpr std::size_t LANES = 4;
     static constexpr std::size_t ROWS = 1;
+    static constexpr std::size_t CODED_ROWS = 1;
     using Group = const std::int8_t*;
     using Columns = const std::int8_t*;
     std::int32_t lane[4];
 
     static Group group(const std::int8_t* p) { return p; }
     static Columns columns(const std::int8_t* p) { return p; }
-    static I dot(I sums, Group group, Columns columns) {
+    static void dot(I& sums, Group group, Columns columns) {
         for (std::size_t i = 0; i < 4; ++i)
             for (std::size_t d = 0; d < 4; ++d) sums.lane[i] += group[d] * columns[4 * i + d];
-        return sums;
     }
     static I load(const std::int32_t* p) { return {{p[0], p[1], p[2], p[3]}}; }
     static V to_float(I sums) {

@@ -53,8 +53,9 @@ class SearchSettings:
             at 1; all of them in collections below 100,000 tokens, and for "xtr" and "colbert" with
             n_bits=16. "exact" has no use for it.
         k_prime: Tokens that each query token keeps, of those it sees; the lowest of them is what
-            is imputed. Default 2 * sqrt(tokens of the collection): 2,000 of a million, 20,000 of
-            100 million, between the paper's 500 and 100,000; all below 100,000 tokens.
+            is imputed. Default: all, where "colxtr" re-ranks (nothing seen is thrown away then, and
+            nothing imputed) and below 100,000 tokens; else 2 * sqrt(tokens of the collection):
+            2,000 of a million, 20,000 of 100 million, between the paper's 500 and 100,000.
         rerank: For "colxtr": how many of the best documents (at least k) get their full MaxSim;
             0 for none. Default for k=10: 25 at quality 0, 100 at 0.5, 400 at 1; more for a larger
             k: 4.6 times as many for k=100.
@@ -152,6 +153,13 @@ class Search:
             return codec.n_centroids
         return min(settings.n_probe_chosen(), codec.n_centroids)
 
+    def _k_prime(self) -> int:
+        """Tokens kept per query token by default; 0 for all."""
+        reranked = self.settings.method == "colxtr" and self.settings.rerank != 0
+        if reranked or self.collection.is_small:
+            return 0
+        return round(2 * self.collection.n_tokens**0.5)
+
     def candidates(self, *, thresholds: bool = True) -> kernels.Candidates:
         """Look into the probed lists; every query token keeps its k_prime best of what it sees.
 
@@ -159,7 +167,7 @@ class Search:
         probes, pooled ("colxtr", "colbertv2").
         """
         c = self.collection
-        k_prime = self.settings.k_prime or (0 if c.is_small else round(2 * c.n_tokens**0.5))
+        k_prime = self.settings.k_prime or self._k_prime()
         with kernels.damage_reported():
             return kernels.Candidates(
                 self._query,
