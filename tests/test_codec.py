@@ -11,7 +11,7 @@ from colxtr import kernels, reference
 from colxtr.clustering import number_of_centroids, spherical_kmeans
 from colxtr.codec import Codec, check_embeddings, contradiction
 from colxtr.errors import EmbeddingError
-from made import Clustered, native_segment, unit
+from made import Clustered, native_segment, trained, unit
 
 RESIDUAL_BITS = [1, 2, 4, 8]
 DIMS = [16, 24, 40, 128, 1024]
@@ -25,16 +25,9 @@ def round_trip(codec: Codec, tokens: NDArray[np.float32]) -> NDArray[np.float32]
 def documented(dim: int, n_bits: int) -> tuple[Codec, NDArray[np.float32], reference.Code]:
     """A codec, tokens and their codes by the definition; made once for all instruction sets."""
     made = Clustered(seed=dim, dim=dim)
-    codec = Codec.train(made.tokens(3 * dim), n_bits=n_bits, n_centroids=16)
+    codec = trained(made.tokens(3 * dim), n_bits=n_bits, n_centroids=16)
     tokens = made.tokens(20 if dim == 1024 else 150)
     return codec, tokens, reference.encode(tokens, codec.arrays)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _made_with_the_fastest_instructions() -> None:
-    for n_bits in RESIDUAL_BITS:
-        for dim in DIMS:
-            documented(dim, n_bits)
 
 
 @pytest.mark.parametrize("dim", DIMS)

@@ -22,6 +22,7 @@ from made import (
     native_collection,
     native_segment,
     native_segment_of_codes,
+    trained,
     unit,
 )
 
@@ -70,7 +71,7 @@ def test_maxsim_of_a_query_of_any_length(
     made = Clustered(seed=n_query_tokens)
     documents = made.documents(20, most_tokens=150)
     tokens = np.concatenate(documents)
-    codec = Codec.train(tokens, n_bits=n_bits, n_centroids=16)
+    codec = trained(tokens, n_bits=n_bits, n_centroids=16)
     segment = native_segment(codec, documents)
     query = made.tokens(n_query_tokens)
     scores = codec.query(query).maxsim(
@@ -83,7 +84,7 @@ def test_maxsim_of_a_query_of_any_length(
 
 def test_probes_are_sorted_and_equals_by_number(instruction_set: str) -> None:
     made = Clustered(seed=1)
-    codec = Codec.train(made.tokens(3000), n_bits=2, n_centroids=200)
+    codec = trained(made.tokens(3000), n_bits=2, n_centroids=200)
     query = made.tokens(9)
     for n_probe in (1, 10, 200):
         found = codec.query(query, n_probe).probes()
@@ -95,7 +96,7 @@ def large_store(n_tokens: int) -> tuple[Codec, kernels.Collection, NDArray[np.fl
     """Many tokens in few documents, and the tokens decompressed."""
     made = Clustered(seed=n_tokens, dim=16)
     tokens = made.tokens(n_tokens)
-    codec = Codec.train(tokens[:5000], n_bits=2, n_centroids=32)
+    codec = trained(tokens[:5000], n_bits=2, n_centroids=32)
     counts = [100] * (n_tokens // 100)
     segment = native_segment_of_codes(codec, codec.encode(tokens), counts)
     decoded = np.concatenate(
@@ -204,7 +205,7 @@ def test_eight_bits_of_a_query_lose_little(instruction_set: str) -> None:
     """At most half a step per dimension: |q - q'|_inf <= max|q| / 254."""
     made = Clustered(seed=5, dim=128)
     documents = made.documents(50)
-    codec = Codec.train(np.concatenate(documents), n_bits=4, n_centroids=64)
+    codec = trained(np.concatenate(documents), n_bits=4, n_centroids=64)
     segment = native_segment(codec, documents)
     decoded = [segment.decode_document(codec.native, i)[0] for i in range(50)]
     query = made.tokens(32)
@@ -224,7 +225,7 @@ def test_half_precision_of_every_value(instruction_set: str) -> None:
     """All 65,536 halves pass through a 16-bit store unchanged (infinities and NaN left out)."""
     halves = np.arange(65536, dtype=np.uint16).view(np.float16)
     halves = halves[np.isfinite(halves)].reshape(-1, 32)
-    codec = Codec.train(np.eye(32, dtype=np.float32), n_bits=16, n_centroids=1)
+    codec = trained(np.eye(32, dtype=np.float32), n_bits=16, n_centroids=1)
     encoded = EncodedTokens(np.zeros(len(halves), np.uint32), halves.view(np.uint8), None)
     segment = native_segment_of_codes(codec, encoded, [len(halves)])
     decoded, _ = segment.decode_document(codec.native, 0)
@@ -280,7 +281,7 @@ def test_vectors_without_dimensions_are_refused() -> None:
 def test_what_is_not_a_number_has_no_rank(instruction_set: str) -> None:
     """A damaged store of halves: NaN among the values would break the order of all."""
     tokens = Clustered(seed=12).tokens(3000)
-    codec = Codec.train(tokens, n_bits=16, n_centroids=1)
+    codec = trained(tokens, n_bits=16, n_centroids=1)
     query = kernels.Query(codec.native, tokens[:5])
     damaged = tokens.copy()
     damaged[::3] = np.nan
@@ -305,7 +306,7 @@ def test_arrays_live_as_long_as_what_uses_them() -> None:
     documents = made.documents(10)
 
     def query_and_collection() -> tuple[kernels.Query, kernels.Collection]:
-        codec = Codec.train(np.concatenate(documents), n_bits=2, n_centroids=8)
+        codec = trained(np.concatenate(documents), n_bits=2, n_centroids=8)
         segment = native_segment(codec, documents)
         return codec.query(made.tokens(3), 2), native_collection(codec, segment)
 
@@ -318,7 +319,7 @@ def test_arrays_live_as_long_as_what_uses_them() -> None:
 
 
 def test_a_constructor_that_fails_leaves_nothing_to_destroy() -> None:
-    codec = Codec.train(np.eye(16, dtype=np.float32), n_bits=2, n_centroids=2)
+    codec = trained(np.eye(16, dtype=np.float32), n_bits=2, n_centroids=2)
     for _ in range(3):
         with pytest.raises(ValueError, match="expected 16"):
             kernels.Query(codec.native, np.ones((1, 24), np.float32))
@@ -358,7 +359,7 @@ class TestDamagedSegments:
 
     @pytest.fixture
     def parts(self) -> dict[str, object]:
-        codec = Codec.train(unit(np.eye(16, dtype=np.float32)[:4]), n_bits=2, n_centroids=4)
+        codec = trained(unit(np.eye(16, dtype=np.float32)[:4]), n_bits=2, n_centroids=4)
         zeros, _ = kernels.pack(np.zeros(4, np.uint64))
         positions, bits = kernels.pack(np.arange(4, dtype=np.uint64))
         return {
@@ -416,7 +417,7 @@ class TestDamagedSegments:
             kernels.Segment(**parts | {name: value})
 
     def test_halves_must_be_aligned(self) -> None:
-        codec = Codec.train(np.eye(16, dtype=np.float32), n_bits=16, n_centroids=1)
+        codec = trained(np.eye(16, dtype=np.float32), n_bits=16, n_centroids=1)
         codes = np.zeros(33, np.uint8)[1:].reshape(1, 32)
         encoded = EncodedTokens(np.zeros(1, np.uint32), codes, None)
         arrays, widths = segment_arrays([Batch([], [1], encoded)])
@@ -449,7 +450,7 @@ class TestDamagedSegments:
 
     def test_codecs_must_be_the_same(self, parts: dict) -> None:
         collection = kernels.Collection(parts["codec"], [kernels.Segment(**parts)])
-        other = Codec.train(unit(np.eye(16, dtype=np.float32)[:4]), n_bits=2, n_centroids=4)
+        other = trained(unit(np.eye(16, dtype=np.float32)[:4]), n_bits=2, n_centroids=4)
         query = other.query(np.eye(16, dtype=np.float32)[:2])
         for use in (
             lambda: query.maxsim(collection, np.zeros(1, np.uint64)),
