@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import isqrt
 from typing import Literal, NamedTuple, TypedDict, get_args
 
 import numpy as np
@@ -158,7 +159,7 @@ class Search:
         reranked = self.settings.method == "colxtr" and self.settings.rerank != 0
         if reranked or self.collection.is_small:
             return 0
-        return round(2 * self.collection.n_tokens**0.5)
+        return 2 * isqrt(self.collection.n_tokens)
 
     def candidates(self, *, thresholds: bool = True) -> kernels.Candidates:
         """Look into the probed lists; every query token keeps its k_prime best of what it sees.
