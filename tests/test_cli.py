@@ -150,7 +150,11 @@ def test_queries_from_a_file(index, tmp_path):
 def test_info(index):
     found = json.loads(succeed("info", index, "--json"))
     assert found["n_documents"] == 3
-    assert "n_documents" in succeed("info", index)
+    shown = succeed("info", index)
+    assert "n_documents" in shown
+    (codes,) = [line for line in shown.splitlines() if line.startswith("bytes, codes")]
+    per_token = found["bytes"]["codes"] / found["n_tokens"]
+    assert codes.endswith(f" {per_token:.2f} a token")
 
 
 def test_index_json_names_what_was_skipped(tmp_path, model):

@@ -47,7 +47,8 @@ def info_lines(info: Any) -> Iterator[str]:
     for name, value in info.as_dict().items():
         if name == "bytes":
             for part, size in value.items():
-                yield f"{'bytes, ' + part:<24}{size:>16,}  {megabytes(size)}"
+                each = f"{size / max(info.n_tokens, 1):>8.2f} a token"
+                yield f"{'bytes, ' + part:<24}{size:>16,}  {megabytes(size):<10}{each}"
         elif name.startswith("bytes_") and isinstance(value, int):
             yield f"{name:<24}{value:>16,}  {megabytes(value)}"
         elif isinstance(value, int) and not isinstance(value, bool):
