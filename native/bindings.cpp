@@ -82,8 +82,8 @@ const float* table(const std::optional<Vector<float>>& array, const char* name) 
 
 void make_codec(Codec* self, unsigned n_bits, Matrix<std::int8_t> centroids,
                 Vector<float> centroid_scales, std::optional<Matrix<std::int8_t>> codebook,
-                std::optional<Vector<float>> codebook_scale, std::optional<Vector<float>> gains,
-                std::optional<Vector<float>> lengths) {
+                std::optional<Vector<float>> codebook_scale, std::optional<Matrix<float>> rotation,
+                std::optional<Vector<float>> gains, std::optional<Vector<float>> lengths) {
     require(n_bits == 1 || n_bits == 2 || n_bits == 4 || n_bits == 8 || n_bits == HALF,
             "n_bits is " + std::to_string(n_bits) + "; 1, 2, 4, 8 or 16 are possible");
     Codec::Parameters p;
@@ -104,6 +104,10 @@ void make_codec(Codec* self, unsigned n_bits, Matrix<std::int8_t> centroids,
         require(codebook_scale.has_value(), "codebook_scale is missing");
         require_size(*codebook_scale, 0, 1, "codebook_scale");
         p.codebook_scale = (*codebook_scale)(0);
+        require(rotation.has_value(), "rotation is missing");
+        require_size(*rotation, 0, p.dim, "rotation");
+        require_size(*rotation, 1, p.dim, "rotation");
+        p.rotation = rotation->data();
         p.gains = table(gains, "gains");
         if (lengths) p.lengths = table(lengths, "lengths");
     }
@@ -442,8 +446,8 @@ NB_MODULE(_native, m) {
 
     nb::class_<Codec>(m, "Codec")
         .def("__init__", &make_codec, "n_bits"_a, "centroids"_a, "centroid_scales"_a,
-             "codebook"_a = nb::none(), "codebook_scale"_a = nb::none(), "gains"_a = nb::none(),
-             "lengths"_a = nb::none())
+             "codebook"_a = nb::none(), "codebook_scale"_a = nb::none(), "rotation"_a = nb::none(),
+             "gains"_a = nb::none(), "lengths"_a = nb::none())
         .def("encode", &encode, "embeddings"_a, "centroids"_a);
 
     nb::class_<MappedSegment>(m, "Segment")

@@ -21,8 +21,16 @@ inline std::size_t lowest_bit(std::uint32_t bits) {
 #endif
 }
 
+// Functions that only ask for memory: GCC takes a call of one for a call without effect, and drops
+// it, unless it has been inlined before that.
+#if defined(__GNUC__) || defined(__clang__)
+#define COLXTR_PREFETCH __attribute__((always_inline)) inline
+#else
+#define COLXTR_PREFETCH inline
+#endif
+
 // Asks for a cache line, without waiting for it.
-inline void prefetch_line(const void* address) {
+COLXTR_PREFETCH void prefetch_line(const void* address) {
 #if defined(__GNUC__) || defined(__clang__)
     __builtin_prefetch(address);
 #else

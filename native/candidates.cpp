@@ -66,12 +66,10 @@ class Candidates::Part {
     // Adds tokens of one list. `probed`, if given: which query tokens see them.
     void add(const Stretch& stretch, const Probed* probed) {
         block_.segment = stretch.segment;
+        query_.share(stretch.centroid, block_);
         for (std::size_t begin = stretch.begin; begin < stretch.end; begin += Query::BLOCK) {
             block_.count = std::min(Query::BLOCK, stretch.end - begin);
-            for (std::size_t r = 0; r < block_.count; ++r) {
-                block_.positions[r] = begin + r;
-                block_.centroids[r] = stretch.centroid;
-            }
+            for (std::size_t r = 0; r < block_.count; ++r) block_.positions[r] = begin + r;
             add_block(probed);
         }
     }
@@ -88,14 +86,11 @@ class Candidates::Part {
 
  private:
     void add_block(const Probed* probed) {
-        std::uint64_t ordinals[Query::BLOCK];
+        float* best[Query::BLOCK];
         const Segment& segment = *block_.segment;
         for (std::size_t r = 0; r < block_.count; ++r) {
-            ordinals[r] = segment.first_ordinal + segment.ordinal(block_.positions[r]);
-            const std::uint32_t slot = room_.slots[ordinals[r]];
-            if (slot == NO_SLOT) continue;
-            for (std::size_t i = 0; i < stride_; i += 16)
-                prefetch_line(room_.best.data() + slot * stride_ + i);
+            best[r] = best_of(segment.first_ordinal + segment.ordinal(block_.positions[r]));
+            for (std::size_t i = 0; i < stride_; i += 16) prefetch_line(best[r] + i);
         }
         if (n_rows_ + block_.count > capacity_) make_room();
         float* rows = room_.rows.data() + n_rows_ * stride_;
@@ -103,8 +98,6 @@ class Candidates::Part {
         if (probed) hide(rows, *probed);
         for (std::size_t i = 0; i < query_.n_tokens(); ++i)
             if (!probed || (*probed)[i]) seen_[i] += block_.count;
-        float* best[Query::BLOCK];
-        for (std::size_t r = 0; r < block_.count; ++r) best[r] = best_of(ordinals[r]);
         kernels().maxima(rows, block_.count, stride_, best);
         if (keeps_rows_) n_rows_ += block_.count;
     }
@@ -405,7 +398,7 @@ class Reader {
 
 void maxsim(const Query& query, const Collection& collection, const std::uint64_t* ordinals,
             std::size_t count, float* scores) {
-    constexpr std::size_t PIECE = 16;  // documents
+    constexpr std::size_t PIECE = 4;  // documents
     const std::size_t stride = query.stride();
     const std::vector<float> floors(stride, -std::numeric_limits<float>::max());
     const std::size_t pieces =

@@ -17,6 +17,7 @@ Codec::Codec(const Parameters& p)
     if (is_half()) return;
     const std::size_t width = 8 / n_bits_;
     codebook_.assign(p.codebook, p.codebook + n_codewords(n_bits_) * width);
+    rotation_.assign(p.rotation, p.rotation + dim_ * dim_);
     gains_.assign(p.gains, p.gains + LEVELS);
     if (p.lengths) lengths_.assign(p.lengths, p.lengths + LEVELS);
     codebook_scale_ = p.codebook_scale;
@@ -59,6 +60,13 @@ void Codec::unpack(const std::uint8_t* code, std::int8_t* into) const {
         default:
             for (std::size_t i = 0; i < dim_; ++i) into[i] = codebook[code[i]];
     }
+}
+
+void Codec::rotate(const float* embeddings, std::size_t count, float* into) const {
+    if (is_half())
+        std::copy_n(embeddings, count * dim_, into);
+    else
+        kernels().transform(embeddings, count, dim_, rotation_.data(), into);
 }
 
 void Codec::decode(std::size_t which, const std::uint8_t* code, std::uint8_t gain_code,

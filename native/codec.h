@@ -24,6 +24,7 @@ class Codec {
         const std::int8_t* centroids = nullptr;  // (n_centroids, dim)
         const float* centroid_scales = nullptr;  // (n_centroids)
         // With HALF there are none of these.
+        const float* rotation = nullptr;        // (dim, dim)
         const std::int8_t* codebook = nullptr;  // (n_codewords(n_bits), 8 / n_bits), in units of
         float codebook_scale = 0;               // codebook_scale
         const float* gains = nullptr;           // (256), ascending
@@ -41,6 +42,9 @@ class Codec {
     bool has_lengths() const { return !lengths_.empty(); }
     std::size_t n_centroids() const { return n_centroids_; }
     std::size_t code_bytes() const { return dim_ * n_bits_ / 8; }
+    // Embeddings, (count, dim), in the coordinates of the codes.
+    void rotate(const float* embeddings, std::size_t count, float* into) const;
+
     const std::int8_t* centroids() const { return centroids_.data(); }  // (n_centroids, dim)
     const float* centroid_scales() const { return centroid_scales_.data(); }
     const std::int8_t* codebook() const { return codebook_.data(); }
@@ -73,7 +77,7 @@ class Codec {
     unsigned n_bits_;
     std::size_t n_centroids_;
     std::vector<std::int8_t> centroids_, codebook_;
-    std::vector<float> centroid_scales_, gains_, lengths_;
+    std::vector<float> centroid_scales_, rotation_, gains_, lengths_;
     float codebook_scale_ = 0;
     TrellisCoder trellis_;  // not with 8 bits
 };

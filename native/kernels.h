@@ -29,13 +29,15 @@ constexpr std::size_t FLOORS = 6;
 
 // Rows of small integers and how their products with a query become similarities.
 struct ScoredRows {
-    const std::int8_t* values = nullptr;  // (n_rows, dim), or with codes the codebook of a trellis
-    // (n_rows), each of dim / width bytes, 8 or more; null for none.
+    const std::int8_t* const* values =
+        nullptr;  // (n_rows), each (dim); not read if there are codes
+    // (n_rows), each of dim / width bytes, 8 or more, of a trellis; null for none.
     const std::uint8_t* const* codes = nullptr;
-    std::size_t width = 0;                // of a codeword: 4 or 8
-    const float* gains = nullptr;         // (n_rows)
-    const float* weights = nullptr;       // (n_rows); not read without bases
-    const float* const* bases = nullptr;  // (n_rows), each with stride values; null for none
+    const std::int8_t* codebook = nullptr;  // of the codes
+    std::size_t width = 0;                  // of a codeword: 4 or 8
+    const float* gains = nullptr;           // (n_rows)
+    const float* weights = nullptr;         // (n_rows); not read without bases
+    const float* const* bases = nullptr;    // (n_rows), each with stride values; null for none
 };
 
 // The codewords of a codebook in the order in which `search_trellis` meets them. The codeword of a
@@ -96,6 +98,11 @@ struct Kernels {
     // above.
     void (*count_above)(const float* rows, std::size_t n_rows, std::size_t stride,
                         const float (*floors)[PANEL], std::uint32_t (*counts)[PANEL]);
+
+    // into[row] = the sum of rows[row][d] * matrix[d] over d, added in this order; matrix: (dim,
+    // dim), dim a multiple of 8.
+    void (*transform)(const float* rows, std::size_t n_rows, std::size_t dim, const float* matrix,
+                      float* into);
 
     // sums[row] = sum over lanes of weights[lane] * max(rows[row][lane], floors[lane]), added in
     // one order everywhere; stride is a multiple of PANEL.

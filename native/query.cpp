@@ -13,6 +13,12 @@ namespace colxtr {
 namespace {
 constexpr float NONE = -std::numeric_limits<float>::infinity();
 constexpr std::size_t CENTROIDS = 512;  // of one piece of work: their rows stay in a near cache
+// Products that are kept for the tokens to come: writing and reading more costs more than to
+// multiply again with the few centroids that these have.
+constexpr std::size_t KEPT_BYTES = std::size_t{4} << 20;
+// Kernels read whole tiles of rows.
+std::size_t up_to_tile(std::size_t count) { return (count + ROWS - 1) / ROWS * ROWS; }
+
 }  // namespace
 
 Query::Query(const Codec& codec, const float* embeddings, std::size_t n_tokens, std::size_t n_probe,
@@ -23,7 +29,9 @@ Query::Query(const Codec& codec, const float* embeddings, std::size_t n_tokens, 
       columns_(stride() * codec.dim()),
       scales_(stride()),
       weights_(stride()) {
-    quantise(embeddings);
+    Buffer<float> rotated(n_tokens * codec.dim());
+    codec.rotate(embeddings, n_tokens, rotated.data());
+    quantise(rotated.data());
     meet_centroids(n_probe);
     if (codec.is_half()) {
         half_columns_ = Panels(embeddings, n_tokens, codec.dim());
@@ -48,58 +56,61 @@ void Query::quantise(const float* embeddings) {
     }
 }
 
+// Products of neighbouring centroids with all tokens; writes whole tiles.
+void Query::multiply_centroids(std::size_t first, std::size_t count, float* into) const {
+    const std::int8_t* values[BLOCK];
+    float gains[BLOCK];
+    ScoredRows rows;
+    rows.values = values;
+    rows.gains = gains;
+    for (std::size_t done = 0; done < count; done += BLOCK) {
+        const std::size_t block = std::min(BLOCK, count - done);
+        for (std::size_t r = 0; r < BLOCK; ++r) {  // the kernel reads whole tiles
+            const std::size_t centroid = first + done + std::min(r, block - 1);
+            values[r] = codec_.centroids() + centroid * codec_.dim();
+            gains[r] = codec_.centroid_scales()[centroid];
+        }
+        kernels().score(rows, block, codec_.dim(), columns_.data(), stride() / PANEL,
+                        into + done * stride());
+    }
+}
+
 // The products of all centroids with all tokens, and the nearest centroids of each token: looked
 // for while a piece of the products is still in the cache.
 void Query::meet_centroids(std::size_t n_probe) {
-    const std::size_t n = codec_.n_centroids(), dim = codec_.dim(), columns = stride();
-    float* products = lease_->products.of((n + ROWS) * columns);
-    products_ = products;
+    const std::size_t n = codec_.n_centroids(), columns = stride();
     const std::size_t pieces = (n + CENTROIDS - 1) / CENTROIDS;
     const std::size_t threads = std::min(threads_, pieces);
+    const bool keep = n_probe == 0 || n * columns * sizeof(float) <= KEPT_BYTES;
+    float* products = lease_->products.of((keep ? n + ROWS : threads * CENTROIDS) * columns);
+    if (keep) products_ = products;
     std::vector<std::vector<Top>> nearest(threads, std::vector<Top>(n_tokens_, Top(n_probe)));
     std::vector<Buffer<float>> floors;
     const std::vector<float> ceilings(PANEL, std::numeric_limits<float>::infinity());
     for (std::size_t t = 0; t < threads; ++t) {
         floors.emplace_back(columns);
-        std::fill(floors[t].data(), floors[t].data() + columns,
-                  n_probe ? NONE : std::numeric_limits<float>::infinity());
+        std::fill(floors[t].data(), floors[t].data() + n_tokens_, NONE);
         for (std::size_t i = n_tokens_; i < columns; ++i)  // never looked at
             floors[t][i] = std::numeric_limits<float>::infinity();
     }
     run(pieces, threads, [&](std::size_t piece, std::size_t thread) {
         const std::size_t first = piece * CENTROIDS, count = std::min(CENTROIDS, n - first);
-        // The last rows come from a copy: the kernel reads and writes whole tiles.
-        const std::size_t whole = count / ROWS * ROWS;
-        ScoredRows rows;
-        rows.values = codec_.centroids() + first * dim;
-        rows.gains = codec_.centroid_scales() + first;
-        kernels().score(rows, whole, dim, columns_.data(), columns / PANEL,
-                        products + first * columns);
-        if (whole < count) {
-            Buffer<std::int8_t> values(ROWS * dim);
-            Buffer<float> gains(ROWS);
-            std::copy(rows.values + whole * dim, rows.values + count * dim, values.data());
-            std::copy(rows.gains + whole, rows.gains + count, gains.data());
-            rows.values = values.data();
-            rows.gains = gains.data();
-            kernels().score(rows, count - whole, dim, columns_.data(), columns / PANEL,
-                            products + (first + whole) * columns);
-        }
+        float* rows = products + (keep ? first : thread * CENTROIDS) * columns;
+        multiply_centroids(first, count, rows);
+        if (n_probe == 0) return;
         float* floor = floors[thread].data();
-        for (std::size_t panel = 0; panel < columns && n_probe; panel += PANEL) {
-            const float* row = products + first * columns + panel;
+        for (std::size_t panel = 0; panel < columns; panel += PANEL)
             for (std::size_t c = 0; c < count; ++c) {
                 std::uint32_t lanes = 0;
-                c += kernels().find_between(row + c * columns, count - c, columns, floor + panel,
-                                            ceilings.data(), &lanes);
+                c += kernels().find_between(rows + c * columns + panel, count - c, columns,
+                                            floor + panel, ceilings.data(), &lanes);
                 for (; lanes; lanes &= lanes - 1) {
                     const std::size_t lane = panel + lowest_bit(lanes);
                     Top& top = nearest[thread][lane];
-                    top.offer({row[c * columns + lane - panel], first + c});
+                    top.offer({rows[c * columns + lane], first + c});
                     floor[lane] = top.floor();
                 }
             }
-        }
     });
     probes_.resize(n_tokens_ * n_probe);
     for (std::size_t i = 0; i < n_tokens_; ++i) {
@@ -111,11 +122,34 @@ void Query::meet_centroids(std::size_t n_probe) {
 }
 
 Query::Block::Block(const Query& query)
-    : values(BLOCK * query.codec().dim()),
+    : centroid_rows(query.products_ ? 0 : BLOCK * query.stride()),
+      values(BLOCK * query.codec().dim()),
       halves(query.codec().is_half() ? BLOCK * query.codec().dim() : 0),
       gains{},
       weights{} {
-    std::fill(bases, bases + BLOCK, query.products_);
+    std::fill(bases, bases + BLOCK, query.products_ ? query.products_ : centroid_rows.data());
+}
+
+// The products of the first `count` tokens' centroids, in block.centroid_rows.
+void Query::score_centroids(std::size_t count, Block& block) const {
+    for (std::size_t r = 0; r < up_to_tile(count); ++r) {
+        const std::uint32_t centroid = block.centroids[std::min(r, count - 1)];
+        block.rows[r] = codec_.centroids() + centroid * codec_.dim();
+        block.gains[r] = codec_.centroid_scales()[centroid];
+    }
+    ScoredRows rows;
+    rows.values = block.rows;
+    rows.gains = block.gains;
+    kernels().score(rows, count, codec_.dim(), columns_.data(), stride() / PANEL,
+                    block.centroid_rows.data());
+}
+
+void Query::share(std::uint32_t centroid, Block& block) const {
+    block.one_centroid = true;
+    std::fill_n(block.centroids, BLOCK, centroid);
+    if (products_ || codec_.is_half()) return;
+    score_centroids(1, block);
+    std::fill_n(block.bases, BLOCK, block.centroid_rows.data());
 }
 
 void Query::score(Block& block, float* rows) const {
@@ -129,34 +163,36 @@ void Query::score(Block& block, float* rows) const {
         half_columns_.multiply(block.halves.data(), block.count, rows);
         return;
     }
+    if (!products_ && !block.one_centroid) {
+        score_centroids(block.count, block);
+        for (std::size_t r = 0; r < block.count; ++r)
+            block.bases[r] = block.centroid_rows.data() + r * stride();
+    }
     const bool coded = codec_.codeword_width() >= 4 && codec_.code_bytes() >= 8;
     for (std::size_t r = 0; r < block.count; ++r) {
         const std::size_t position = block.positions[r];
-        if (coded)
-            block.codes[r] = segment.code(position);
-        else
-            codec_.unpack(segment.code(position), block.values.data() + r * dim);
+        block.codes[r] = segment.code(position);
+        block.rows[r] = block.values.data() + r * dim;
+        if (!coded) codec_.unpack(block.codes[r], block.values.data() + r * dim);
         block.weights[r] = codec_.has_lengths() ? codec_.length(segment.lengths[position]) : 1;
         block.gains[r] = block.weights[r] * codec_.gain(segment.gains[position]);
-        block.bases[r] = products_ + block.centroids[r] * stride();
+        if (products_) block.bases[r] = products_ + block.centroids[r] * stride();
+    }
+    for (std::size_t r = block.count; r < up_to_tile(block.count); ++r) {
+        block.codes[r] = block.codes[0];
+        block.rows[r] = block.rows[0];
     }
     ScoredRows scored;
-    scored.values = block.values.data();
-    if (coded) {  // the kernel reads whole tiles
-        for (std::size_t r = block.count; r % ROWS != 0; ++r) block.codes[r] = block.codes[0];
-        scored.values = codec_.codebook();
+    scored.values = block.rows;
+    if (coded) {
         scored.codes = block.codes;
+        scored.codebook = codec_.codebook();
         scored.width = codec_.codeword_width();
     }
     scored.gains = block.gains;
     scored.weights = block.weights;
     scored.bases = block.bases;
     kernels().score(scored, block.count, dim, columns_.data(), stride() / PANEL, rows);
-}
-
-void Query::prefetch(std::uint32_t centroid) const {
-    const float* row = products_ + centroid * stride();
-    for (std::size_t column = 0; column < stride(); column += 16) prefetch_line(row + column);
 }
 
 }  // namespace colxtr

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "bits.h"
 #include "buffer.h"
 #include "codec.h"
 #include "panels.h"
@@ -22,8 +23,9 @@ class Query {
  public:
     static constexpr std::size_t BLOCK = 64;  // tokens scored together, a multiple of ROWS
 
-    // embeddings: (n_tokens, dim), rotated as the codec's centroids are. The codec must outlive
-    // the query. Looks for the `n_probe` nearest centroids of each token; 0 for none.
+    // embeddings: (n_tokens, dim). The codec must outlive the query. Looks for the `n_probe`
+    // nearest centroids of each token. With 0 it looks for none, and keeps the products with all of
+    // them, however many: they will be needed many times.
     Query(const Codec& codec, const float* embeddings, std::size_t n_tokens, std::size_t n_probe,
           std::size_t threads);
 
@@ -48,26 +50,41 @@ class Query {
         std::size_t count = 0;
         std::size_t positions[BLOCK];
         std::uint32_t centroids[BLOCK];
+        bool one_centroid = false;  // all tokens have the one that `share` was called with
 
      private:
         friend class Query;
-        Buffer<std::int8_t> values;  // (BLOCK, dim)
-        Buffer<float> halves;        // (BLOCK, dim), with HALF
+        Buffer<float> centroid_rows;  // (BLOCK, stride)
+        Buffer<std::int8_t> values;   // (BLOCK, dim)
+        Buffer<float> halves;         // (BLOCK, dim), with HALF
         float gains[BLOCK], weights[BLOCK];
         const float* bases[BLOCK];
         const std::uint8_t* codes[BLOCK];
+        const std::int8_t* rows[BLOCK];
     };
+
+    // Prepares a block for tokens of one centroid.
+    void share(std::uint32_t centroid, Block& block) const;
 
     // Writes a row for each token of the block, and anything to the rows up to the next multiple
     // of ROWS.
     void score(Block& block, float* rows) const;
 
     // Asks for what `score` will read of a centroid.
-    void prefetch(std::uint32_t centroid) const;
+    COLXTR_PREFETCH void prefetch(std::uint32_t centroid) const {
+        if (products_)
+            for (std::size_t column = 0; column < stride(); column += 16)
+                prefetch_line(products_ + centroid * stride() + column);
+        else
+            for (std::size_t d = 0; d < codec_.dim(); d += 64)
+                prefetch_line(codec_.centroids() + centroid * codec_.dim() + d);
+    }
 
  private:
     void quantise(const float* embeddings);
     void meet_centroids(std::size_t n_probe);
+    void multiply_centroids(std::size_t first, std::size_t count, float* rows) const;
+    void score_centroids(std::size_t count, Block& block) const;
 
     const Codec& codec_;
     std::size_t n_tokens_, threads_;
@@ -76,7 +93,7 @@ class Query {
     Buffer<float> scales_, weights_;
     std::vector<std::uint32_t> probes_;
     Lease lease_;
-    const float* products_ = nullptr;  // (n_centroids, stride)
+    const float* products_ = nullptr;  // (n_centroids, stride), or null
 };
 
 }  // namespace colxtr

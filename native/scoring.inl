@@ -40,15 +40,15 @@ struct Tile {
     }
 };
 
-// Rows whose values lie one after the other.
 struct PlainRows {
     static constexpr std::size_t R = I::ROWS;
-    const std::int8_t* values;
+    const std::int8_t* const* values;
 
     void add(Tile<R>& tile, std::size_t row, std::size_t dim, const std::int8_t* panel) const {
-        const std::int8_t* first = values + row * dim;
+        const std::int8_t* first[R];
+        for (std::size_t r = 0; r < R; ++r) first[r] = values[row + r];
         for (std::size_t d = 0; d < dim; d += 4)
-            tile.add(panel, d, [&](std::size_t r) { return first + r * dim + d; });
+            tile.add(panel, d, [&](std::size_t r) { return first[r] + d; });
     }
 };
 
@@ -133,10 +133,10 @@ inline void score_from(const Values& values, const colxtr::ScoredRows& rows, std
 void score(const colxtr::ScoredRows& rows, std::size_t n_rows, std::size_t dim,
            const std::int8_t* panels, std::size_t n_panels, float* scores) {
     if (rows.codes && rows.width == 4)
-        score_from(CodedRows<4>{rows.values, rows.codes}, rows, n_rows, dim, panels, n_panels,
+        score_from(CodedRows<4>{rows.codebook, rows.codes}, rows, n_rows, dim, panels, n_panels,
                    scores);
     else if (rows.codes)
-        score_from(CodedRows<8>{rows.values, rows.codes}, rows, n_rows, dim, panels, n_panels,
+        score_from(CodedRows<8>{rows.codebook, rows.codes}, rows, n_rows, dim, panels, n_panels,
                    scores);
     else
         score_from(PlainRows{rows.values}, rows, n_rows, dim, panels, n_panels, scores);
@@ -179,6 +179,22 @@ void count_above(const float* rows, std::size_t n_rows, std::size_t stride,
                 count[f] = V::count(count[f], value, floor[f]);
         }
         for (std::size_t f = 0; f < colxtr::FLOORS; ++f) V::store_count(counts[f] + lane, count[f]);
+    }
+}
+
+void transform(const float* rows, std::size_t n_rows, std::size_t dim, const float* matrix,
+               float* into) {
+    for (std::size_t row = 0; row < n_rows; ++row) {
+        float* sums = into + row * dim;
+        for (std::size_t i = 0; i < dim; ++i) sums[i] = 0;
+        for (std::size_t d = 0; d < dim; ++d) {
+            const V value = V::broadcast(rows + row * dim + d);
+            std::size_t i = 0;
+            for (; i + V::LANES <= dim; i += V::LANES)
+                V::store(sums + i, V::add(V::load(sums + i),
+                                          V::multiply(value, V::load(matrix + d * dim + i))));
+            for (; i < dim; ++i) sums[i] += rows[row * dim + d] * matrix[d * dim + i];
+        }
     }
 }
 

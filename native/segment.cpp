@@ -1,7 +1,5 @@
 #include "segment.h"
 
-#include "bits.h"
-
 namespace colxtr {
 
 namespace {
@@ -15,9 +13,7 @@ bool ascend(const std::uint64_t* offsets, std::size_t count, std::size_t end) {
 
 }  // namespace
 
-void Segment::require(bool holds, const char* what) const {
-    if (!holds) throw Corrupt(name + ": damaged: " + what);
-}
+void Segment::damaged(const char* what) const { throw Corrupt(name + ": damaged: " + what); }
 
 void Segment::prepare(const Codec& codec) {
     require(code_bytes == codec.code_bytes(), "codes have another width than the codec's");
@@ -36,32 +32,6 @@ void Segment::prepare(const Codec& codec) {
         while (list_offsets[list + 1] <= block * BLOCK) ++list;
         block_lists[block] = static_cast<std::uint32_t>(list);
     }
-}
-
-std::size_t Segment::ordinal(std::size_t position) const {
-    const std::size_t found = ordinals[position];
-    require(found < n_documents, "an ordinal is not below n_documents");
-    return found;
-}
-
-std::size_t Segment::position(std::size_t token) const {
-    const std::size_t found = positions[token];
-    require(found < n_tokens, "a position is not below n_tokens");
-    return found;
-}
-
-std::size_t Segment::list_of(std::size_t position) const {
-    std::size_t list = block_lists[position / BLOCK];
-    while (list_offsets[list + 1] <= position) ++list;
-    return list;
-}
-
-void Segment::prefetch(std::size_t position) const {
-    const std::uint8_t* first = code(position);
-    for (std::size_t byte = 0; byte < code_bytes; byte += 64) prefetch_line(first + byte);
-    prefetch_line(first + code_bytes - 1);
-    if (gains) prefetch_line(gains + position);
-    prefetch_line(block_lists.data() + position / BLOCK);
 }
 
 }  // namespace colxtr

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "bits.h"
 #include "codec.h"
 #include "packing.h"
 
@@ -38,8 +39,11 @@ struct Segment {
     static constexpr std::size_t BLOCK = 64;
     std::vector<std::uint32_t> block_lists;
 
-    // Throws Corrupt, with the name, unless `holds`.
-    void require(bool holds, const char* what) const;
+    // Throws Corrupt, with the name.
+    [[noreturn]] void damaged(const char* what) const;
+    void require(bool holds, const char* what) const {
+        if (!holds) damaged(what);
+    }
 
     // Checks the arrays, then fills `block_lists`.
     void prepare(const Codec& codec);
@@ -49,16 +53,34 @@ struct Segment {
     std::uint8_t length(std::size_t position) const { return lengths ? lengths[position] : 0; }
 
     // The document (within the segment) that owns the token at a list position.
-    std::size_t ordinal(std::size_t position) const;
+    std::size_t ordinal(std::size_t position) const {
+        const std::size_t found = ordinals[position];
+        require(found < n_documents, "an ordinal is not below n_documents");
+        return found;
+    }
 
     // The list position of a token, counted through all documents.
-    std::size_t position(std::size_t token) const;
+    std::size_t position(std::size_t token) const {
+        const std::size_t found = positions[token];
+        require(found < n_tokens, "a position is not below n_tokens");
+        return found;
+    }
 
     // The list that holds a list position.
-    std::size_t list_of(std::size_t position) const;
+    std::size_t list_of(std::size_t position) const {
+        std::size_t list = block_lists[position / BLOCK];
+        while (list_offsets[list + 1] <= position) ++list;
+        return list;
+    }
 
     // Asks for what `code`, `gain` and `list_of` will read, without waiting for it.
-    void prefetch(std::size_t position) const;
+    COLXTR_PREFETCH void prefetch(std::size_t position) const {
+        const std::uint8_t* first = code(position);
+        for (std::size_t byte = 0; byte < code_bytes; byte += 64) prefetch_line(first + byte);
+        prefetch_line(first + code_bytes - 1);
+        if (gains) prefetch_line(gains + position);
+        prefetch_line(block_lists.data() + position / BLOCK);
+    }
 };
 
 }  // namespace colxtr

@@ -116,7 +116,8 @@ struct T {
 
 namespace colxtr {
 extern const Kernels avx2_kernels;
-const Kernels avx2_kernels = {"avx2",      multiply,   improve,        score,  find_between,
-                              count_above, sum_maxima, search_trellis, maxima, half_to_float};
+const Kernels avx2_kernels = {"avx2",         multiply,    improve,      score,
+                              find_between,   count_above, transform,    sum_maxima,
+                              search_trellis, maxima,      half_to_float};
 }  // namespace colxtr
 #endif

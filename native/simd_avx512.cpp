@@ -102,7 +102,8 @@ struct T {
 
 namespace colxtr {
 extern const Kernels avx512_kernels;
-const Kernels avx512_kernels = {"avx512",    multiply,   improve,        score,  find_between,
-                                count_above, sum_maxima, search_trellis, maxima, half_to_float};
+const Kernels avx512_kernels = {"avx512",       multiply,    improve,      score,
+                                find_between,   count_above, transform,    sum_maxima,
+                                search_trellis, maxima,      half_to_float};
 }  // namespace colxtr
 #endif

@@ -107,7 +107,8 @@ void half_to_float(const std::uint16_t* from, std::size_t n, float* into) {
 
 namespace colxtr {
 extern const Kernels neon_kernels;
-const Kernels neon_kernels = {"neon",      multiply,   improve,        score,  find_between,
-                              count_above, sum_maxima, search_trellis, maxima, half_to_float};
+const Kernels neon_kernels = {"neon",         multiply,    improve,      score,
+                              find_between,   count_above, transform,    sum_maxima,
+                              search_trellis, maxima,      half_to_float};
 }  // namespace colxtr
 #endif

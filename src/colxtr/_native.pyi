@@ -42,6 +42,7 @@ class Codec:
         centroid_scales: NDArray[np.float32],
         codebook: NDArray[np.int8] | None = None,
         codebook_scale: NDArray[np.float32] | None = None,
+        rotation: NDArray[np.float32] | None = None,
         gains: NDArray[np.float32] | None = None,
         lengths: NDArray[np.float32] | None = None,
     ) -> None: ...

@@ -158,10 +158,8 @@ class Codec:
 
     @cached_property
     def native(self) -> kernels.Codec:
-        """The same codec in the native module, which works on rotated embeddings."""
-        return kernels.Codec(
-            self.n_bits, **{name: a for name, a in self.arrays.items() if name != "rotation"}
-        )
+        """The same codec in the native module."""
+        return kernels.Codec(self.n_bits, **self.arrays)
 
     @cached_property
     def centroids(self) -> NDArray[np.float32]:
@@ -197,7 +195,7 @@ class Codec:
             n_probe: Nearest centroids to find for each token.
             threads: For all that is done with the query.
         """
-        return kernels.Query(self.native, self.rotated(embeddings), n_probe, threads)
+        return kernels.Query(self.native, embeddings, n_probe, threads)
 
     def as_searched(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """A query's token embeddings, (n, dim), as the integers that stand for them in a search."""

@@ -28,6 +28,8 @@ METHODS: tuple[str, ...] = get_args(Method)
 
 EXHAUSTIVE_BELOW = 100_000  # tokens: less saves nothing that is worth a lost document
 
+FIRST_RERANKED = 16  # documents, before it is asked whether to go on
+
 Floats = NDArray[np.float32]
 
 
@@ -50,7 +52,7 @@ class SearchSettings:
         method: "colxtr", "xtr", "colbertv2", "colbert" or "exact".
         quality: From 0, the fastest, to 1, all but exact: chooses `n_probe` and `rerank` where
             these are None. Default 0.5.
-        n_probe: Centroids that each query token looks into. Default 3 at quality 0, 10 at 0.5, 33
+        n_probe: Centroids that each query token looks into. Default 3 at quality 0, 8 at 0.5, 21
             at 1; all of them in collections below 100,000 tokens, and for "xtr" and "colbert" with
             n_bits=16. "exact" has no use for it.
         k_prime: Tokens that each query token keeps, of those it sees; the lowest of them is what
@@ -58,8 +60,9 @@ class SearchSettings:
             nothing imputed) and below 100,000 tokens; else 2 * sqrt(tokens of the collection):
             2,000 of a million, 20,000 of 100 million, between the paper's 500 and 100,000.
         rerank: For "colxtr": how many of the best documents (at least k) get their full MaxSim;
-            0 for none. Default for k=10: 25 at quality 0, 100 at 0.5, 400 at 1; more for a larger
-            k: 4.6 times as many for k=100.
+            0 for none. By default as many as may come among the k best, as far as can be told
+            from those before; for k=10 up to 50 at quality 0, 200 at 0.5, 800 at 1, and 4.6 times
+            as many for k=100.
         n_candidates: For "colbertv2": how many of the best documents by lower bound are re-ranked
             (at least k). Default 1,024.
     """
@@ -83,12 +86,12 @@ class SearchSettings:
 
     def n_probe_chosen(self) -> int:
         """`n_probe`, or what `quality` makes of it."""
-        return self.n_probe or round(10 * (10 / 3) ** (2 * self.quality - 1))
+        return self.n_probe or round(8 * (8 / 3) ** (2 * self.quality - 1))
 
     def rerank_chosen(self, k: int) -> int:
         """`rerank`, or what `quality` and `k` make of it; at least k, unless 0."""
         if self.rerank is None:
-            return max(k, round(100 * 4 ** (2 * self.quality - 1) * (0.6 + 0.04 * k)))
+            return max(k, round(200 * 4 ** (2 * self.quality - 1) * (0.6 + 0.04 * k)))
         return max(k, self.rerank) if self.rerank else 0
 
 
@@ -192,19 +195,46 @@ class Search:
 
     def rerank(self, ordinals: NDArray[np.uint64], k: int) -> Ranking:
         """The k best of some documents by MaxSim over all their tokens, decompressed."""
-        scores = self.maxsim(ordinals)
-        order = np.lexsort((ordinals, -scores))[:k]
-        return Ranking(ordinals[order], scores[order])
+        return _best(ordinals, self.maxsim(ordinals), k)
+
+    def rerank_promising(self, ranking: Ranking, k: int) -> Ranking:
+        """The same, but stops where the next document would have to gain more than is likely.
+
+        MaxSim over all tokens exceeds what was found by about as much for one document as for
+        another. Once the next document needs 2 (`quality` 0) to 5 (1) standard deviations more than
+        the mean of that to come among the k best, it and all that follow stay out.
+        """
+        ordinals, estimates = ranking
+        unlikely = 2 + 3 * self.settings.quality
+        scores = self.maxsim(ordinals[: max(k, FIRST_RERANKED)])
+        while len(scores) < len(ordinals):
+            done = len(scores)
+            gains = scores - estimates[:done]
+            needed = np.partition(scores, done - k)[done - k] - estimates[done]
+            if needed > gains.mean() + unlikely * gains.std():
+                break
+            following = ordinals[done : done + max(FIRST_RERANKED, done // 2)]
+            scores = np.concatenate([scores, self.maxsim(following)])
+        return _best(ordinals[: len(scores)], scores, k)
 
     def rank(self, k: int) -> Ranking:
         """The k best documents, k >= 1; fewer if the method finds fewer."""
         return _METHODS[self.settings.method](self, k)
 
 
+def _best(ordinals: NDArray[np.uint64], scores: Floats, k: int) -> Ranking:
+    order = np.lexsort((ordinals, -scores))[:k]
+    return Ranking(ordinals[order], scores[order])
+
+
 def _colxtr(search: Search, k: int) -> Ranking:
     rerank = search.settings.rerank_chosen(k)
     ranking = Ranking(*search.candidates().best_imputed(rerank or k))
-    return search.rerank(ranking.ordinals, k) if rerank else ranking
+    if not rerank:
+        return ranking
+    if search.settings.rerank is None:
+        return search.rerank_promising(ranking, k)
+    return search.rerank(ranking.ordinals, k)
 
 
 def _xtr(search: Search, k: int) -> Ranking:
