@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colxtr import Index, kernels, reference
-from colxtr.codec import Codec, EncodedTokens
+from colxtr.codec import Codec, EncodedTokens, quantised
 from colxtr.storage.arrays import Streamed
 from colxtr.storage.segment import Batch, segment_arrays
 
@@ -59,6 +59,13 @@ def native_segment(codec: Codec, documents: list[NDArray[np.float32]]) -> kernel
 
 def native_collection(codec: Codec, *segments: kernels.Segment) -> kernels.Collection:
     return kernels.Collection(codec.native, list(segments))
+
+
+def in_eight_bits(index: Index, query: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A query that is searched as it is: in eight bits nothing of it is lost."""
+    codec = index._generation.codec
+    assert codec is not None
+    return codec.rotated_back(quantised(codec.rotated(query)))
 
 
 def decompressed(index: Index) -> tuple[reference.Collection, list[NDArray[np.float32]]]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from colxtr import Document, Encoder, Index, reference
 from colxtr.corpora import read_documents, read_queries
-from made import decompressed
+from made import decompressed, in_eight_bits
 
 Run = dict[str, dict[str, float]]
 
@@ -120,7 +120,7 @@ def test_methods_on_real_embeddings(scifact: SciFact, two_bits: Index, method: s
     """Each against its definition over the same decompressed tokens."""
     collection, decoded = decompressed(two_bits)
     for query_id in list(scifact.queries)[:3]:
-        query = scifact.queries[query_id]
+        query = in_eight_bits(two_bits, scifact.queries[query_id])
         pooled = method in ("colxtr", "colbertv2")
         seen = (reference.pooled if pooled else reference.own_lists)(query, collection, 10)
         k_prime = 10**9 if method == "colbertv2" else 2000
@@ -138,6 +138,27 @@ def test_methods_on_real_embeddings(scifact: SciFact, two_bits: Index, method: s
         )
         assert [hit.id for hit in hits] == [scifact.documents[i].id for i, _ in best]
         assert [hit.score for hit in hits] == pytest.approx([s for _, s in best], abs=3e-6)
+
+
+def test_search_finds_what_exhaustive_search_finds(scifact: SciFact, two_bits: Index) -> None:
+    exact = scifact.searched(two_bits, method="exact")
+    shares = {
+        quality: np.mean([len(run[q].keys() & exact[q].keys()) / 10 for q in exact])
+        for quality in (0.0, 0.5, 1.0)
+        for run in [scifact.searched(two_bits, quality=quality)]
+    }
+    assert shares[0.5] >= 0.98
+    assert shares[0.0] < shares[0.5] < shares[1.0]
+
+
+@pytest.mark.parametrize(("n_bits", "least"), [(1, 0.89), (2, 0.94), (4, 0.98)])
+def test_decompressed_tokens_rank_as_the_given_ones(
+    scifact: SciFact, tmp_path: Path, n_bits: int, least: float
+) -> None:
+    exact = scifact.exact()
+    with scifact.index(tmp_path / "i", n_bits) as index:
+        run = scifact.searched(index, method="exact")
+    assert np.mean([len(run[q].keys() & exact[q].keys()) / 10 for q in exact]) >= least
 
 
 def test_lower_bounds_on_real_embeddings(scifact: SciFact, two_bits: Index) -> None:

@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from colxtr import Index, kernels, reference
-from colxtr.codec import Codec, quantised
+from colxtr.codec import Codec
 from colxtr.errors import InputError
 from colxtr.search import METHODS, SearchOptions, SearchSettings
-from made import Clustered, decompressed
+from made import Clustered, decompressed, in_eight_bits
 
 N_DOCUMENTS = 120
 TOLERANCE = 3e-6  # single precision, summed in another order
@@ -33,13 +33,7 @@ class Opened:
                 index.add_embeddings([str(i) for i in part], [documents[i] for i in part])
         self.index = Index.open(folder)
         self.collection, self.decoded = decompressed(self.index)
-        # Such as are searched as they are: in eight bits nothing is lost.
-        self.queries = [self.in_eight_bits(query) for query in queries]
-
-    def in_eight_bits(self, query: NDArray[np.float32]) -> NDArray[np.float32]:
-        codec = self.index._generation.codec
-        assert codec is not None
-        return codec.rotated_back(quantised(codec.rotated(query)))
+        self.queries = [in_eight_bits(self.index, query) for query in queries]
 
 
 @pytest.fixture(scope="module", params=[1, 2, 4, 8, 16])
@@ -281,7 +275,7 @@ def test_segments_do_not_matter(tmp_path: Path) -> None:
     query = opened[0].queries[2]
     # codecs differ (the first part alone trained the second one): compare through the reference
     for each in opened:
-        query = each.in_eight_bits(query)
+        query = in_eight_bits(each.index, query)
         seen = reference.pooled(query, each.collection, 4)
         found = reference.retrieve(query, each.collection, seen, 30)
         expected = reference.imputed_scores(found, retrieved_only=False)
@@ -292,14 +286,14 @@ def test_segments_do_not_matter(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "k", "n_probe", "rerank"),
     [
-        ({}, 10, 10, 100),
-        ({}, 1, 10, 64),
-        ({}, 100, 10, 460),
-        ({"quality": 0}, 10, 3, 25),
-        ({"quality": 0}, 100, 3, 115),
-        ({"quality": 1}, 10, 33, 400),
+        ({}, 10, 8, 130),
+        ({}, 1, 8, 83),
+        ({}, 100, 8, 598),
+        ({"quality": 0}, 10, 3, 32),
+        ({"quality": 0}, 100, 3, 150),
+        ({"quality": 1}, 10, 21, 520),
         ({"quality": 1, "n_probe": 5, "rerank": 7}, 10, 5, 10),
-        ({"rerank": 0}, 10, 10, 0),
+        ({"rerank": 0}, 10, 8, 0),
     ],
 )
 def test_quality_chooses_what_is_not_given(

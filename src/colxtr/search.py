@@ -61,7 +61,7 @@ class SearchSettings:
             2,000 of a million, 20,000 of 100 million, between the paper's 500 and 100,000.
         rerank: For "colxtr": how many of the best documents (at least k) get their full MaxSim;
             0 for none. By default as many as may come among the k best, as far as can be told
-            from those before; for k=10 up to 50 at quality 0, 200 at 0.5, 800 at 1, and 4.6 times
+            from those before; for k=10 up to 32 at quality 0, 130 at 0.5, 520 at 1, and 4.6 times
             as many for k=100.
         n_candidates: For "colbertv2": how many of the best documents by lower bound are re-ranked
             (at least k). Default 1,024.
@@ -91,7 +91,7 @@ class SearchSettings:
     def rerank_chosen(self, k: int) -> int:
         """`rerank`, or what `quality` and `k` make of it; at least k, unless 0."""
         if self.rerank is None:
-            return max(k, round(200 * 4 ** (2 * self.quality - 1) * (0.6 + 0.04 * k)))
+            return max(k, round(130 * 4 ** (2 * self.quality - 1) * (0.6 + 0.04 * k)))
         return max(k, self.rerank) if self.rerank else 0
 
 
