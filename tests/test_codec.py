@@ -73,6 +73,7 @@ def coder(n_bits: int, dim: int, codebook: NDArray[np.int8]) -> kernels.Codec:
         np.ones(1, np.float32),
         codebook=codebook,
         codebook_scale=np.full(1, 1 / 32, np.float32),
+        rotation=np.eye(dim, dtype=np.float32),
         gains=np.linspace(0, 1, 256, dtype=np.float32),
     )
 

@@ -22,6 +22,7 @@ def error(codebook: np.ndarray, scale: np.float32, shapes: np.ndarray) -> float:
         np.ones(1, np.float32),
         codebook=codebook,
         codebook_scale=np.full(1, scale),
+        rotation=np.eye(shapes.shape[1], dtype=np.float32),
         gains=np.zeros(256, np.float32),
     )
     codes = coder.encode(shapes, np.zeros(len(shapes), np.uint32))[0].astype(int)

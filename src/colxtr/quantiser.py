@@ -215,6 +215,7 @@ def _find_codewords(
         np.ones(1, np.float32),
         codebook=codebook,
         codebook_scale=np.full(1, scale),
+        rotation=np.eye(shapes.shape[1], dtype=np.float32),
         gains=np.zeros(256, np.float32),
     )
 
