@@ -362,6 +362,7 @@ class Reader {
             token_ = segment_->document_offsets[local];
             end_ = segment_->document_offsets[local + 1];
             ++document_;
+            ask_for(document_);
         }
         documents_[which] = count_;
         if (token_ == end_) return;
@@ -374,6 +375,13 @@ class Reader {
             segment_->prefetch(block.positions[r]);
         }
         token_ += block.count;
+    }
+
+    void ask_for(std::size_t document) const {
+        if (document >= count_) return;
+        const Segment* segment = collection_.holding(ordinals_[document]);
+        segment->prefetch_positions(
+            static_cast<std::size_t>(ordinals_[document] - segment->first_ordinal));
     }
 
     void find_centroids(Query::Block& block) {
