@@ -103,14 +103,15 @@ class Session:
     def search(self, settings: dict[str, Any], n_queries: int) -> Answer:
         """Search with one query after the other; `ms` and `ids` of each."""
         queries = self._queries[:n_queries]
+        k, settings = _split(settings)
         for query in queries[:WARM_UP]:
-            self._engine.search(query, TOP, settings)
+            self._engine.search(query, k, settings)
         gc.collect()
         times, ids = [], []
         cpu = time.process_time()
         for query in queries:
             start = time.perf_counter()
-            result = self._engine.search(query, TOP, settings)
+            result = self._engine.search(query, k, settings)
             times.append(time.perf_counter() - start)
             ids.append([int(i) for i in self._engine.ordinals(result)])
         return {
@@ -123,7 +124,13 @@ class Session:
     def batch(self, settings: dict[str, Any], n_queries: int) -> Answer:
         """Search with all queries at once."""
         queries = self._queries[:n_queries]
-        return _timed(lambda: self._engine.search_all(queries, TOP, settings))[1]
+        k, settings = _split(settings)
+        return _timed(lambda: self._engine.search_all(queries, k, settings))[1]
+
+
+def _split(settings: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """How many documents are asked for, and what the engine is given beside."""
+    return settings.get("k", TOP), {n: value for n, value in settings.items() if n != "k"}
 
 
 def _timed(work: Callable[[], object]) -> tuple[object, Answer]:

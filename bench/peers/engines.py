@@ -1,7 +1,7 @@
 """Which engines are compared, in which versions, built how, searched with which settings.
 
 The first settings of each are its defaults; the others trace its curve from fast to accurate. All
-searches ask for the best 100 documents.
+searches ask for the best 100 documents, but those with a `k` of their own.
 """
 
 from __future__ import annotations
@@ -44,12 +44,9 @@ REQUIREMENTS = {
 
 _COLXTR: Sequence[Settings] = (
     {},
-    {"n_probe": 1, "rerank": 50},
-    {"n_probe": 2, "rerank": 100},
-    {"n_probe": 4, "rerank": 100},
-    {"n_probe": 8, "rerank": 200},
-    {"n_probe": 16, "rerank": 400},
-    {"n_probe": 32, "rerank": 1000},
+    {"k": 10},
+    *({"k": 10, "quality": quality} for quality in (0, 0.2, 0.4, 0.6, 0.8, 1)),
+    *({"quality": quality} for quality in (0, 0.25, 0.75, 1)),
     {"method": "exact"},
 )
 
@@ -63,6 +60,8 @@ VARIANTS = (
             {},
             {"k_centroids": 5, "k_docs_to_score": 50, "ef_search": 10},
             {"k_centroids": 10, "k_docs_to_score": 100},
+            {"k": 10, "k_centroids": 10, "k_docs_to_score": 50},
+            {"k": 10, "k_centroids": 10, "k_docs_to_score": 100},
             {"k_centroids": 20, "k_docs_to_score": 100},
             {"k_centroids": 20, "k_docs_to_score": 200},
             {"k_centroids": 40, "k_docs_to_score": 500, "ef_search": 60},

@@ -32,14 +32,18 @@ class Colxtr(Engine):
         self._threads = threads
 
     def search(self, query: Embeddings, k: int, settings: dict[str, Any]) -> list[colxtr.Hit]:
-        return self._index.search_embeddings(query, k, load_text=False, **settings)
+        threads = self._threads
+        return self._index.search_embeddings(query, k, load_text=False, threads=threads, **settings)
 
     def ordinals(self, result: list[colxtr.Hit]) -> Sequence[int]:
         return [int(hit.id) for hit in result]
 
     def search_all(self, queries: list[Embeddings], k: int, settings: dict[str, Any]) -> None:
+        def search(query: Embeddings) -> list[colxtr.Hit]:
+            return self._index.search_embeddings(query, k, load_text=False, threads=1, **settings)
+
         with ThreadPoolExecutor(self._threads) as pool:
-            list(pool.map(lambda query: self.search(query, k, settings), queries))
+            list(pool.map(search, queries))
 
 
 def _documents(corpus: Corpus) -> Iterator[Embeddings]:
