@@ -28,10 +28,11 @@ HEAD = """\
 colxtr and its peers on the same token embeddings, in one run, in turn, on one machine. Recall is
 the share of the best 10 (or 100) documents by exact MaxSim over the float16 embeddings that an
 engine returns; searches ask for 100 documents unless they name `k`; encoding the query is not part
-of it. Latency is the median over the rounds of each round's p50 and p95. CPU is the mean processor time of a
-query: on a machine that does other things too it says more than the clock. Memory is what a
-process has of its own: mapped files are not counted. fast-plaid multiplies in float16, which torch
-does some 50 times slower where the processor has no instructions for it (`avx512_fp16`, `amx`).
+of it. Latency is the median over the rounds of each round's p50 and p95. CPU is the mean processor
+time of a query: on a machine that does other things too it says more than the clock. Memory is
+what a process has of its own: mapped files are not counted. fast-plaid multiplies in float16,
+which torch does some 50 times slower where the processor has no instructions for it
+(`avx512_fp16`, `amx`).
 """
 
 RERUN = """\
