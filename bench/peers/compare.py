@@ -77,7 +77,7 @@ class Comparison:
         self._data, self._environments, self._output = data, environments, output
         self.results: Results = {
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-            "command": "python -m bench.peers.compare " + shlex.join(sys.argv[1:]),
+            "command": "python -m bench.peers.compare " + _without_places(sys.argv[1:]),
             "machine": describe_machine(),
             "versions": {},
             "corpora": {},
@@ -207,6 +207,13 @@ def describe_corpus(corpus: Corpus, n_queries: int) -> Results:
     }
 
 
+def _without_places(arguments: Sequence[str]) -> str:
+    """A command line that says nothing of this machine's folders."""
+    places = {"--data": "DATA", "--environments": "ENVIRONMENTS", "--output": "RESULTS"}
+    before = ["", *arguments]
+    return shlex.join(places.get(b, a) for b, a in zip(before, arguments, strict=False))
+
+
 def describe_machine() -> Results:
     """Processor, its instruction sets as far as engines ask for them, cores, memory, system."""
     try:
@@ -223,7 +230,7 @@ def describe_machine() -> Results:
         "cores": available_cpus(),
         "instruction_sets": [s for s in known.split() if flags and s in flags[1].split()],
         "memory_gb": round(int(kilobytes[1]) / 1e6, 1) if kilobytes else 0,
-        "system": " ".join((os.uname().sysname, os.uname().release, os.uname().machine)),
+        "system": f"{os.uname().sysname} {os.uname().machine}",
         "python": sys.version.split()[0],
     }
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+from bench.peers.layout import TOP
 from bench.peers.measures import Point, latency_at, pareto_front
 
 Results = dict[str, Any]
@@ -250,7 +251,7 @@ def _settings(rows: Sequence[Row], corpus: str, threads: int) -> str:
             row.engine,
             _settings_text(row.settings),
             f"{row.recall_10:.3f}",
-            f"{row.recall_100:.3f}",
+            "-" if row.settings.get("k", TOP) < TOP else f"{row.recall_100:.3f}",
             f"{row.p50:.1f}",
             f"{row.p95:.1f}",
             f"{row.cpu:.1f}",
