@@ -300,7 +300,16 @@ def test_quality_chooses_what_is_not_given(
     options: SearchOptions, k: int, n_probe: int, rerank: int
 ) -> None:
     settings = SearchSettings(**options)
-    assert (settings.n_probe_chosen(), settings.rerank_chosen(k)) == (n_probe, rerank)
+    for n_tokens in (200_000, 1_000_000):
+        chosen = settings.n_probe_chosen(n_tokens), settings.rerank_chosen(k, n_tokens)
+        assert chosen == (n_probe, rerank)
+
+
+def test_larger_collections_get_more() -> None:
+    assert SearchSettings().n_probe_chosen(16 * 10**6) == 16
+    assert SearchSettings().rerank_chosen(10, 8 * 10**6) == 260
+    assert SearchSettings(n_probe=4, rerank=20).n_probe_chosen(10**9) == 4
+    assert SearchSettings(n_probe=4, rerank=20).rerank_chosen(10, 10**9) == 20
 
 
 def test_quality_out_of_range() -> None:

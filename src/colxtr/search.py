@@ -28,6 +28,7 @@ METHODS: tuple[str, ...] = get_args(Method)
 
 EXHAUSTIVE_BELOW = 100_000  # tokens: less saves nothing that is worth a lost document
 
+BASE_TOKENS = 1_000_000  # the defaults are those of such a collection; larger ones need more
 FIRST_RERANKED = 16  # documents, before it is asked whether to go on
 
 Floats = NDArray[np.float32]
@@ -52,17 +53,18 @@ class SearchSettings:
         method: "colxtr", "xtr", "colbertv2", "colbert" or "exact".
         quality: From 0, the fastest, to 1, all but exact: chooses `n_probe` and `rerank` where
             these are None. Default 0.5.
-        n_probe: Centroids that each query token looks into. Default 3 at quality 0, 8 at 0.5, 21
-            at 1; all of them in collections below 100,000 tokens, and for "xtr" and "colbert" with
-            n_bits=16. "exact" has no use for it.
+        n_probe: Centroids that each query token looks into. Default 3 at quality 0, 8 at 0.5, 21 at
+            1, up to a million tokens, beyond that with their fourth root; all of them in
+            collections below 100,000 tokens, and for "xtr" and "colbert" with n_bits=16. "exact"
+            has no use for it.
         k_prime: Tokens that each query token keeps, of those it sees; the lowest of them is what
             is imputed. Default: all, where "colxtr" re-ranks (nothing seen is thrown away then, and
             nothing imputed) and below 100,000 tokens; else 2 * sqrt(tokens of the collection):
             2,000 of a million, 20,000 of 100 million, between the paper's 500 and 100,000.
-        rerank: For "colxtr": how many of the best documents (at least k) get their full MaxSim;
-            0 for none. By default as many as may come among the k best, as far as can be told
-            from those before; for k=10 up to 32 at quality 0, 130 at 0.5, 520 at 1, and 4.6 times
-            as many for k=100.
+        rerank: For "colxtr": how many of the best documents (at least k) get their full MaxSim; 0
+            for none. By default as many as may come among the k best, as far as can be told from
+            those before; for k=10 up to 32 at quality 0, 130 at 0.5, 520 at 1, beyond a million
+            tokens with their third root, and 4.6 times as many for k=100.
         n_candidates: For "colbertv2": how many of the best documents by lower bound are re-ranked
             (at least k). Default 1,024.
     """
@@ -84,14 +86,16 @@ class SearchSettings:
             if value is not None and value < least:
                 raise InputError(f"{name} is {value}; at least {least} is possible")
 
-    def n_probe_chosen(self) -> int:
-        """`n_probe`, or what `quality` makes of it."""
-        return self.n_probe or round(8 * (8 / 3) ** (2 * self.quality - 1))
+    def n_probe_chosen(self, n_tokens: int) -> int:
+        """`n_probe`, or what `quality` makes of it in a collection of so many tokens."""
+        growth = float(max(1.0, n_tokens / BASE_TOKENS) ** 0.25)
+        return self.n_probe or round(8 * (8 / 3) ** (2 * self.quality - 1) * growth)
 
-    def rerank_chosen(self, k: int) -> int:
-        """`rerank`, or what `quality` and `k` make of it; at least k, unless 0."""
+    def rerank_chosen(self, k: int, n_tokens: int) -> int:
+        """`rerank`, or what `quality`, `k` and the tokens make of it; at least k, unless 0."""
         if self.rerank is None:
-            return max(k, round(130 * 4 ** (2 * self.quality - 1) * (0.6 + 0.04 * k)))
+            growth = float(max(1.0, n_tokens / BASE_TOKENS) ** (1 / 3))
+            return max(k, round(130 * 4 ** (2 * self.quality - 1) * (0.6 + 0.04 * k) * growth))
         return max(k, self.rerank) if self.rerank else 0
 
 
@@ -155,7 +159,7 @@ class Search:
         exhaustive = self.collection.is_small or exact_store
         if exhaustive and settings.n_probe is None:
             return codec.n_centroids
-        return min(settings.n_probe_chosen(), codec.n_centroids)
+        return min(settings.n_probe_chosen(self.collection.n_tokens), codec.n_centroids)
 
     def _k_prime(self) -> int:
         """Tokens kept per query token by default; 0 for all."""
@@ -201,11 +205,11 @@ class Search:
         """The same, but stops where the next document would have to gain more than is likely.
 
         MaxSim over all tokens exceeds what was found by about as much for one document as for
-        another. Once the next document needs 2 (`quality` 0) to 5 (1) standard deviations more than
+        another. Once the next document needs 2 (`quality` 0) to 6 (1) standard deviations more than
         the mean of that to come among the k best, it and all that follow stay out.
         """
         ordinals, estimates = ranking
-        unlikely = 2 + 3 * self.settings.quality
+        unlikely = 2 + 4 * self.settings.quality
         scores = self.maxsim(ordinals[: max(k, FIRST_RERANKED)])
         while len(scores) < len(ordinals):
             done = len(scores)
@@ -228,7 +232,7 @@ def _best(ordinals: NDArray[np.uint64], scores: Floats, k: int) -> Ranking:
 
 
 def _colxtr(search: Search, k: int) -> Ranking:
-    rerank = search.settings.rerank_chosen(k)
+    rerank = search.settings.rerank_chosen(k, search.collection.n_tokens)
     ranking = Ranking(*search.candidates().best_imputed(rerank or k))
     if not rerank:
         return ranking
