@@ -15,6 +15,7 @@
 #include "collection.h"
 #include "groups.h"
 #include "kernels.h"
+#include "maxsim.h"
 #include "packing.h"
 #include "panels.h"
 #include "query.h"

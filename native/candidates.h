@@ -70,10 +70,4 @@ class Candidates {
     std::vector<float> thresholds_;  // (stride), in columns
 };
 
-// Mean over the query tokens of the largest similarity with a token of the document, for each
-// document; minus infinity for one without tokens. Ordinals are those of the whole index, and in
-// the collection.
-void maxsim(const Query& query, const Collection& collection, const std::uint64_t* ordinals,
-            std::size_t count, float* scores);
-
 }  // namespace colxtr
