@@ -6,6 +6,7 @@
 
 #include "bits.h"
 #include "kernels.h"
+#include "rows.h"
 #include "select.h"
 #include "threads.h"
 
@@ -18,13 +19,6 @@ constexpr float NEVER = std::numeric_limits<float>::infinity();
 constexpr std::uint32_t NO_SLOT = Workspace::NO_SLOT;
 constexpr std::size_t ROW_BYTES = std::size_t{1} << 26;  // of the pooled tokens' rows, at first
 constexpr std::size_t DOCUMENTS = 256;                   // scored together
-
-// Ceilings of a panel that let everything pass.
-struct Ceilings {
-    float lanes[PANEL];
-    Ceilings() { std::fill_n(lanes, PANEL, NEVER); }
-};
-const Ceilings UNBOUNDED;
 
 using Probed = std::vector<bool>;  // which query tokens look into a list
 
@@ -61,6 +55,7 @@ class Candidates::Part {
     const std::vector<std::uint64_t>& ordinals() const { return ordinals_; }
     const float* best(std::size_t document) const { return room_.best.data() + document * stride_; }
     Rows rows() const { return {room_.rows.data(), keeps_rows_ ? n_rows_ : 0}; }
+    const std::vector<std::size_t>& seen() const { return seen_; }
     const std::vector<float>& lowest() const { return lowest_; }
 
     // Adds tokens of one list. `probed`, if given: which query tokens see them.
@@ -74,8 +69,9 @@ class Candidates::Part {
         }
     }
 
-    // Takes over what another part found.
+    // Takes over what another part found; its rows stay with it.
     void join(const Part& other) {
+        for (std::size_t i = 0; i < seen_.size(); ++i) seen_[i] += other.seen_[i];
         for (std::size_t d = 0; d < other.ordinals_.size(); ++d) {
             float* best = best_of(other.ordinals_[d]);
             kernels().maxima(other.best(d), 1, stride_, &best);
@@ -138,16 +134,9 @@ class Candidates::Part {
             floors[i] = ranks[i] < k_prime_ ? NONE : std::nextafter(floors[i], NONE);
         float* rows = room_.rows.data();
         std::size_t kept = 0;
-        for (std::size_t row = 0; row < n_rows_; ++row) {
-            bool matters = false;
-            for (std::size_t panel = 0; panel < stride_ && !matters; panel += PANEL) {
-                std::uint32_t lanes = 0;
-                matters =
-                    kernels().find_between(rows + row * stride_ + panel, 1, stride_,
-                                           floors.data() + panel, UNBOUNDED.lanes, &lanes) == 0;
-            }
-            if (matters) std::copy_n(rows + row * stride_, stride_, rows + kept++ * stride_);
-        }
+        for (std::size_t row = 0; row < n_rows_; ++row)
+            if (any_above(rows + row * stride_, stride_, floors.data()))
+                std::copy_n(rows + row * stride_, stride_, rows + kept++ * stride_);
         n_rows_ = kept;
         if (kept <= capacity_ / 2) return;
         capacity_ *= 2;
@@ -207,7 +196,7 @@ std::vector<Probed> probers(const Query& query) {
 }  // namespace
 
 Candidates::Candidates(const Query& query, const Collection& collection, const Pooling& pooling)
-    : query_(query), seen_(query.n_tokens()), thresholds_(query.stride(), NONE) {
+    : query_(query), thresholds_(query.stride(), NONE) {
     const std::vector<Stretch> stretches = find_lists(collection, pooling);
     const std::vector<Probed> probed =
         pooling.own_lists && !pooling.all_lists ? probers(query) : std::vector<Probed>();
@@ -237,11 +226,8 @@ Candidates::Candidates(const Query& query, const Collection& collection, const P
             passed += size;
         }
     });
-    for (const Stretch& stretch : stretches)
-        for (std::size_t i = 0; i < seen_.size(); ++i)
-            if (probed.empty() || probed[stretch.centroid][i])
-                seen_[i] += stretch.end - stretch.begin;
     for (std::size_t p = 1; p < n_parts; ++p) parts_[0].join(parts_[p]);
+    seen_ = parts_[0].seen();
     if (!pooling.thresholds) return;
     if (pooling.k_prime > 0) {
         std::vector<Rows> rows;
@@ -276,13 +262,7 @@ std::vector<float> Candidates::just_below_thresholds() const {
 }
 
 bool Candidates::keeps(std::size_t document, const std::vector<float>& floors) const {
-    for (std::size_t panel = 0; panel < query_.stride(); panel += PANEL) {
-        std::uint32_t lanes = 0;
-        if (kernels().find_between(parts_[0].best(document) + panel, 1, query_.stride(),
-                                   floors.data() + panel, UNBOUNDED.lanes, &lanes) == 0)
-            return true;
-    }
-    return false;
+    return any_above(parts_[0].best(document), query_.stride(), floors.data());
 }
 
 std::vector<Scored> Candidates::best_by(const float* floors, std::size_t k,

@@ -33,7 +33,6 @@ class Candidates {
     Candidates(const Candidates&) = delete;
     Candidates& operator=(const Candidates&) = delete;
 
-    std::size_t n_tokens() const { return n_tokens_; }   // pooled
     const std::vector<std::uint64_t>& ordinals() const;  // of the documents, in the whole index
 
     // m_i, (n_tokens of the query): minus infinity for a token that saw none, or if all are kept.

@@ -6,6 +6,7 @@
 
 #include "bits.h"
 #include "kernels.h"
+#include "rows.h"
 #include "threads.h"
 
 namespace colxtr {
@@ -87,7 +88,6 @@ void Query::meet_centroids(std::size_t n_probe) {
     if (keep) products_ = products;
     std::vector<std::vector<Top>> nearest(threads, std::vector<Top>(n_tokens_, Top(n_probe)));
     std::vector<Buffer<float>> floors;
-    const std::vector<float> ceilings(PANEL, std::numeric_limits<float>::infinity());
     for (std::size_t t = 0; t < threads; ++t) {
         floors.emplace_back(columns);
         std::fill(floors[t].data(), floors[t].data() + n_tokens_, NONE);
@@ -103,8 +103,8 @@ void Query::meet_centroids(std::size_t n_probe) {
         for (std::size_t panel = 0; panel < columns; panel += PANEL)
             for (std::size_t c = 0; c < count; ++c) {
                 std::uint32_t lanes = 0;
-                c += kernels().find_between(rows + c * columns + panel, count - c, columns,
-                                            floor + panel, ceilings.data(), &lanes);
+                c += find_above(rows + c * columns + panel, count - c, columns, floor + panel,
+                                &lanes);
                 for (; lanes; lanes &= lanes - 1) {
                     const std::size_t lane = panel + lowest_bit(lanes);
                     Top& top = nearest[thread][lane];

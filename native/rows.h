@@ -1,0 +1,33 @@
+// What is asked of rows of similarities with floors only.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+#include "kernels.h"
+
+namespace colxtr {
+
+// As Kernels::find_between, without ceilings.
+inline std::size_t find_above(const float* rows, std::size_t n_rows, std::size_t stride,
+                              const float* floors, std::uint32_t* lanes) {
+    static const std::array<float, PANEL> unbounded = [] {
+        std::array<float, PANEL> ceilings;
+        ceilings.fill(std::numeric_limits<float>::infinity());
+        return ceilings;
+    }();
+    return kernels().find_between(rows, n_rows, stride, floors, unbounded.data(), lanes);
+}
+
+// Whether a row of `stride` values has one above its floor.
+inline bool any_above(const float* row, std::size_t stride, const float* floors) {
+    for (std::size_t panel = 0; panel < stride; panel += PANEL) {
+        std::uint32_t lanes = 0;
+        if (find_above(row + panel, 1, stride, floors + panel, &lanes) == 0) return true;
+    }
+    return false;
+}
+
+}  // namespace colxtr
