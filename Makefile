@@ -9,6 +9,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+TRAIN_VENV ?= .venv-train
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard native/*)
 
@@ -17,13 +18,15 @@ SOURCES := pyproject.toml CMakeLists.txt $(wildcard native/*)
 demo: $(VENV)/.installed
 	$(BIN)/colxtr demo
 
-test: $(VENV)/.installed-dev
+# The first environment has no torch: what indexes and searches is proven to need none.
+test: $(VENV)/.installed-dev $(TRAIN_VENV)/.installed-dev
 	$(BIN)/python -m pytest
+	$(TRAIN_VENV)/bin/python -m pytest tests/training
 
-check: $(VENV)/.installed-dev
+check: $(VENV)/.installed-dev $(TRAIN_VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/mypy --python-executable $(TRAIN_VENV)/bin/python
 	$(BIN)/clang-format --dry-run --Werror native/*
 
 format: $(VENV)/.installed-dev
@@ -66,12 +69,12 @@ bench-peers:
 	$(PEERS_BIN)/python -m bench.peers.report $(PEERS)/results.json
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TRAIN_VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(VENV)/.pip:
+$(VENV)/.pip $(TRAIN_VENV)/.pip:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "colxtr needs Python 3.11 or newer; try: make PYTHON=python3.11 $(MAKECMDGOALS)")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --upgrade pip
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.pip $(SOURCES)
@@ -80,4 +83,9 @@ $(VENV)/.installed: $(VENV)/.pip $(SOURCES)
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+# constraints.txt: torch in the build for processors alone, where pip would take one of gigabytes.
+$(TRAIN_VENV)/.installed-dev: $(TRAIN_VENV)/.pip $(VENV)/.installed-dev constraints.txt
+	$(@D)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,train]'
 	touch $@

@@ -84,7 +84,7 @@ def test_token_ids_stand_for_the_embeddings() -> None:
         colxtr.Document("d", "The same word: word."),
     ]
     encoder = colxtr.Encoder.load(threads=1)
-    ids = corpora.token_ids(documents)
+    ids = corpora.token_ids(documents, corpora.tokenizer_of(None))
     assert list(map(len, ids)) == list(map(len, encoder.encode_documents(documents)))
     assert len(ids[2]) == 0
     surfaces = [token.text for token in encoder.document_tokens(documents[3])]
@@ -100,7 +100,7 @@ def test_encoding_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.M
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     for folder in (whole, stopped):
         folder.mkdir()
-        assert len(corpora.write_token_ids(folder, documents)) == 5
+        assert len(corpora.write_token_ids(folder, documents, corpora.tokenizer_of(None))) == 5
     kept = [document for document in documents if document.id != "empty"]
     corpora.write_vectors(whole, encoder, kept)
 

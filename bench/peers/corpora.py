@@ -10,7 +10,6 @@ and `encoded.json` says how far. Ctrl-C and a new start go on there.
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -41,17 +40,20 @@ def main() -> None:
     parser.add_argument("--sets", default=ENGLISH, help="which, with commas")
     parser.add_argument("--queries", type=int, default=300, help="at most so many")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--model", help="an encoder folder, where not the built-in model")
     arguments = parser.parse_args()
     collections = [arguments.collections / name for name in arguments.sets.split(",")]
-    make_corpus(arguments.folder, collections, arguments.queries, arguments.threads)
+    encoder = Encoder.load(arguments.model, threads=arguments.threads)
+    make_corpus(arguments.folder, collections, arguments.queries, encoder)
 
 
-def make_corpus(folder: Path, collections: Sequence[Path], n_queries: int, threads: int) -> None:
+def make_corpus(
+    folder: Path, collections: Sequence[Path], n_queries: int, encoder: Encoder
+) -> None:
     """Write a corpus, or what is missing of it."""
     folder.mkdir(parents=True, exist_ok=True)
-    encoder = Encoder.load(threads=threads)
     documents = [document for path in collections for document in _documents(path)]
-    documents = write_token_ids(folder, documents)
+    documents = write_token_ids(folder, documents, tokenizer_of(encoder.source))
     write_queries(folder, encoder, sample_queries(collections, n_queries))
     write_vectors(folder, encoder, documents)
     if not (folder / "truth.npz").is_file():
@@ -63,12 +65,14 @@ def _documents(collection: Path) -> Iterator[Document]:
         yield Document(f"{collection.name}/{document.id}", document.text, document.title)
 
 
-def write_token_ids(folder: Path, documents: Sequence[Document]) -> list[Document]:
+def write_token_ids(
+    folder: Path, documents: Sequence[Document], tokenizer: Tokenizer
+) -> list[Document]:
     """Write ids and lengths of the tokens that get embeddings; return documents that have any."""
     with progress_bar("Tokenizing", len(documents)) as advance:
         ids = []
         for start in range(0, len(documents), SHARD):
-            ids += token_ids(documents[start : start + SHARD])
+            ids += token_ids(documents[start : start + SHARD], tokenizer)
             advance(len(ids) - start)
     kept = [i for i, of_document in enumerate(ids) if len(of_document)]
     np.save(folder / "token_ids.npy", np.concatenate([ids[i] for i in kept]))
@@ -77,19 +81,18 @@ def write_token_ids(folder: Path, documents: Sequence[Document]) -> list[Documen
     return [documents[i] for i in kept]
 
 
-def token_ids(documents: Sequence[Document]) -> list[NDArray[np.int64]]:
-    """Vocabulary ids of the tokens that the built-in model keeps of each document.
+def token_ids(documents: Sequence[Document], tokenizer: Tokenizer) -> list[NDArray[np.int64]]:
+    """Vocabulary ids of the tokens that a model keeps of each document.
 
     One for each row of `Encoder.encode_documents`: special tokens and punctuation are dropped.
     """
-    tokenizer = _tokenizer()
     texts = [tokenizer.document_text(document).full for document in documents]
     return [text.ids[text.keep] for text in tokenizer.documents(texts)]
 
 
-@functools.cache
-def _tokenizer() -> Tokenizer:
-    folder, _ = find_model(None)
+def tokenizer_of(model: str | None) -> Tokenizer:
+    """The tokenizer of a model, as `Encoder.source` or `Encoder.load` names it."""
+    folder, _ = find_model(model)
     return Tokenizer(EncoderConfig.read(folder), folder, parallel=False)
 
 
