@@ -20,8 +20,9 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,23 +111,40 @@ def write(out: Path, n_tokens: int, dim: int = 128, n_queries: int = 200, seed: 
     """Make a collection of `n_tokens` tokens in the folder `out`."""
     out.mkdir(parents=True, exist_ok=True)
     world = World.make(dim, seed)
-    lengths = _lengths(n_tokens, seed)
+    lengths = document_lengths(n_tokens, seed)
     np.save(out / "doclens.npy", lengths)
     shape = (n_tokens, dim)
     vectors = np.lib.format.open_memmap(out / "vectors.npy", "w+", np.float16, shape)
-
-    def make(chunk: tuple[int, int, NDArray[np.int64]]) -> None:
-        number, start, some = chunk
-        random = np.random.default_rng([seed, number])
-        vectors[start : start + int(some.sum())] = world.tokens(random, some)
-
-    with ThreadPoolExecutor(available_cpus()) as pool:
-        for _ in pool.map(make, _chunks(lengths)):
-            pass
+    end = 0
+    for rows, _ in chunks_of(world, lengths, seed):
+        start, end = end, end + len(rows)
+        vectors[start:end] = rows
     vectors.flush()
-    queries, targets = _queries(world, vectors, lengths, n_queries, seed)
+    targets = query_targets(lengths, n_queries, seed)
+    starts = np.cumsum(lengths) - lengths
+    documents = [vectors[starts[d] : starts[d] + lengths[d]] for d in targets]
+    queries = queries_of(world, documents, seed)
     np.save(out / "queries.npy", queries)
     np.save(out / "targets.npy", targets)
+
+
+def chunks_of(
+    world: World, lengths: NDArray[np.int64], seed: int
+) -> Iterator[tuple[Rows, NDArray[np.int64]]]:
+    """All tokens, some documents at a time: (tokens of the chunk, dim), and their lengths."""
+    chunks = (lengths[i : i + CHUNK_DOCUMENTS] for i in range(0, len(lengths), CHUNK_DOCUMENTS))
+
+    def make(number: int, some: NDArray[np.int64]) -> tuple[Rows, NDArray[np.int64]]:
+        return world.tokens(np.random.default_rng([seed, number]), some), some
+
+    with ThreadPoolExecutor(available_cpus()) as pool:
+        ahead: deque[Future[tuple[Rows, NDArray[np.int64]]]] = deque()
+        for number, some in enumerate(chunks):
+            ahead.append(pool.submit(make, number, some))
+            if len(ahead) > available_cpus():
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def read_documents(folder: Path) -> Iterator[NDArray[np.float16]]:
@@ -157,7 +175,8 @@ def _zipf(random: np.random.Generator, n: int, n_kinds: int) -> NDArray[np.int64
     return (10 * (1 + n_kinds / 10) ** uniform - 10).astype(np.int64)
 
 
-def _lengths(n_tokens: int, seed: int) -> NDArray[np.int64]:
+def document_lengths(n_tokens: int, seed: int) -> NDArray[np.int64]:
+    """(n_documents,) tokens of each document."""
     random = np.random.default_rng([seed, 1 << 32])
     lengths = random.integers(SHORTEST, LONGEST + 1, n_tokens // SHORTEST + 1)
     ends = np.cumsum(lengths)
@@ -167,27 +186,20 @@ def _lengths(n_tokens: int, seed: int) -> NDArray[np.int64]:
     return lengths
 
 
-def _chunks(lengths: NDArray[np.int64]) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
-    """Number, first token, and documents' lengths of each chunk."""
-    start = 0
-    for number, first in enumerate(range(0, len(lengths), CHUNK_DOCUMENTS)):
-        some = lengths[first : first + CHUNK_DOCUMENTS]
-        yield number, start, some
-        start += int(some.sum())
+def query_targets(lengths: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
+    """(n,) documents to ask for."""
+    return np.random.default_rng([seed, 2 << 32]).integers(0, len(lengths), n)
 
 
-def _queries(
-    world: World, vectors: NDArray[np.float16], lengths: NDArray[np.int64], n: int, seed: int
-) -> tuple[Rows, NDArray[np.int64]]:
-    random = np.random.default_rng([seed, 2 << 32])
-    targets = random.integers(0, len(lengths), n)
-    starts = np.cumsum(lengths) - lengths
-    queries = np.empty((n, QUERY_TOKENS, world.dim), np.float32)
-    for query, target in zip(queries, targets, strict=True):
-        tokens = starts[target] + random.integers(0, lengths[target], QUERY_TOKENS)
+def queries_of(world: World, documents: Sequence[NDArray[np.floating]], seed: int) -> Rows:
+    """(n, QUERY_TOKENS, dim): noisy tokens of each document."""
+    random = np.random.default_rng([seed, 3 << 32])
+    queries = np.empty((len(documents), QUERY_TOKENS, world.dim), np.float32)
+    for query, tokens in zip(queries, documents, strict=True):
+        chosen = np.sort(random.integers(0, len(tokens), QUERY_TOKENS))
         noise = QUERY_NOISE * _directions(random, QUERY_TOKENS, world.basis)
-        query[:] = unit(vectors[np.sort(tokens)].astype(np.float32) + noise)
-    return queries, targets
+        query[:] = unit(tokens[chosen].astype(np.float32) + noise)
+    return queries
 
 
 def main() -> None:

@@ -38,23 +38,30 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="the corpus to write, or to go on with")
     parser.add_argument("collections", type=Path, help="folder of BEIR collections")
     parser.add_argument("--sets", default=ENGLISH, help="which, with commas")
+    parser.add_argument("--asked", help="which of them ask the queries; default: all")
     parser.add_argument("--queries", type=int, default=300, help="at most so many")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--model", help="an encoder folder, where not the built-in model")
     arguments = parser.parse_args()
     collections = [arguments.collections / name for name in arguments.sets.split(",")]
+    asked = [
+        arguments.collections / name for name in (arguments.asked or arguments.sets).split(",")
+    ]
     encoder = Encoder.load(arguments.model, threads=arguments.threads)
-    make_corpus(arguments.folder, collections, arguments.queries, encoder)
+    make_corpus(arguments.folder, collections, encoder, sample_queries(asked, arguments.queries))
 
 
 def make_corpus(
-    folder: Path, collections: Sequence[Path], n_queries: int, encoder: Encoder
+    folder: Path,
+    collections: Sequence[Path],
+    encoder: Encoder,
+    queries: Sequence[tuple[str, str]],
 ) -> None:
     """Write a corpus, or what is missing of it."""
     folder.mkdir(parents=True, exist_ok=True)
     documents = [document for path in collections for document in _documents(path)]
     documents = write_token_ids(folder, documents, tokenizer_of(encoder.source))
-    write_queries(folder, encoder, sample_queries(collections, n_queries))
+    write_queries(folder, encoder, queries)
     write_vectors(folder, encoder, documents)
     if not (folder / "truth.npz").is_file():
         write_truth(Corpus.open(folder))

@@ -1,0 +1,121 @@
+"""How time, space and recall grow with the collection: synthetic tokens, never all in memory.
+
+    python -m bench.scaling FOLDER --tokens 1000000,8000000,100000000
+
+Tokens are made while the index is built (`synthetic.py`), so that 100 million of them need no file
+of 25 GB. An index that is there is used again. For each size: how long the build took and its peak
+memory, bytes a token, and for some qualities the median latency of a query of 32 tokens (one
+thread, embeddings given) and the share of the 10 best documents by exhaustive search, over the same
+decompressed tokens, that it finds. One JSON line each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import synthetic
+from colxtr import Index
+
+QUALITIES = (0.25, 0.5, 0.75)
+ROUNDS = 3
+DIM, SEED = 128, 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="of the indexes")
+    parser.add_argument("--tokens", default="1000000,8000000", help="sizes, with commas")
+    parser.add_argument("--queries", type=int, default=100)
+    parser.add_argument("--exact", type=int, default=25, help="queries searched exhaustively too")
+    parser.add_argument("--build", type=int, help=argparse.SUPPRESS)  # in a process of its own
+    arguments = parser.parse_args()
+    if arguments.build:
+        build(arguments.folder, arguments.build, arguments.queries)
+        return
+    for size in map(int, arguments.tokens.split(",")):
+        path = arguments.folder / str(size)
+        if not (path / "build.json").is_file():
+            options = ["--build", str(size), "--queries", str(arguments.queries)]
+            command = [sys.executable, "-m", "bench.scaling", str(path), *options]
+            subprocess.run(command, check=True)
+        print(json.dumps(measure(path, arguments.exact)), flush=True)
+
+
+def build(folder: Path, n_tokens: int, n_queries: int) -> None:
+    """Write index, queries, and what they cost."""
+    world = synthetic.World.make(DIM, SEED)
+    lengths = synthetic.document_lengths(n_tokens, SEED)
+    targets = synthetic.query_targets(lengths, n_queries, SEED)
+    asked: dict[int, NDArray[np.float32]] = dict.fromkeys(targets.tolist(), np.empty(0, np.float32))
+
+    def documents() -> Iterator[NDArray[np.float32]]:
+        ordinal = 0
+        for rows, some in synthetic.chunks_of(world, lengths, SEED):
+            for document in np.split(rows, np.cumsum(some)[:-1]):
+                if ordinal in asked:
+                    asked[ordinal] = document.copy()
+                ordinal += 1
+                yield document
+
+    started = time.perf_counter()
+    with Index.create(folder / "index", dim=DIM, overwrite=True) as index:
+        ids = map(str, range(len(lengths)))
+        index.add_embeddings(ids, documents(), total=len(lengths), progress=True)
+    cost = {
+        "build_s": time.perf_counter() - started,
+        "build_cpu_s": time.process_time(),
+        "build_peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+    queries = synthetic.queries_of(world, [asked[d] for d in targets.tolist()], SEED)
+    np.save(folder / "queries.npy", queries)
+    (folder / "build.json").write_text(json.dumps(cost), encoding="utf-8")
+
+
+def measure(folder: Path, n_exact: int) -> dict[str, object]:
+    """One line of the table."""
+    queries = np.load(folder / "queries.npy")
+    index = Index.open(folder / "index")
+    info = index.info()
+    result: dict[str, object] = {
+        "tokens": info.n_tokens,
+        "centroids": info.n_centroids,
+        "bytes_per_token": round(info.bytes_per_token, 2),
+        **json.loads((folder / "build.json").read_text("utf-8")),
+    }
+    exact = [found(index, query, method="exact") for query in queries[:n_exact]]
+    for quality in QUALITIES:
+        times = [min(timed(index, query, quality) for _ in range(ROUNDS)) for query in queries]
+        shares = [
+            len(found(index, query, quality=quality) & best) / len(best)
+            for query, best in zip(queries, exact, strict=False)
+        ]
+        result[f"p50_ms_{quality}"] = round(1000 * statistics.median(times), 2)
+        result[f"recall_{quality}"] = round(statistics.mean(shares), 4)
+    return result
+
+
+def found(index: Index, query: NDArray[np.float32], **settings: object) -> set[str]:
+    hits = index.search_embeddings(query, k=10, load_text=False, threads=1, **settings)
+    return {hit.id for hit in hits}
+
+
+def timed(index: Index, query: NDArray[np.float32], quality: float) -> float:
+    """Seconds of processor time, which what else the machine does disturbs less."""
+    start = time.thread_time()
+    index.search_embeddings(query, k=10, load_text=False, threads=1, quality=quality)
+    return time.thread_time() - start
+
+
+if __name__ == "__main__":
+    main()
