@@ -361,9 +361,15 @@ nb::ndarray<nb::numpy, float> maxsim_of(const Query& query, const MappedCollecti
 }
 
 void make_candidates(Candidates* self, const Query& query, const MappedCollection& collection,
-                     std::size_t k_prime, bool all_lists, bool own_lists, bool thresholds) {
+                     std::size_t k_prime, bool all_lists, bool own_lists, bool thresholds,
+                     std::optional<Vector<std::uint8_t>> allowed) {
     require_same(query, collection);
     Pooling pooling;
+    if (allowed) {
+        require(allowed->shape(0) >= (collection.collection.n_ordinals() + 7) / 8,
+                "allowed has too few bits for the ordinals");
+        pooling.allowed = allowed->data();
+    }
     pooling.k_prime = k_prime;
     pooling.all_lists = all_lists;
     pooling.own_lists = own_lists;
@@ -469,7 +475,7 @@ NB_MODULE(_native, m) {
     nb::class_<Candidates>(m, "Candidates")
         .def("__init__", &make_candidates, nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>(),
              "query"_a, "collection"_a, "k_prime"_a, "all_lists"_a = false, "own_lists"_a = false,
-             "thresholds"_a = true)
+             "thresholds"_a = true, "allowed"_a = nb::none())
         .def("best_imputed", &best_imputed, "k"_a, "retrieved_only"_a = false)
         .def("best_lower_bounds", &best_lower_bounds, "k"_a)
         .def("retrieved", [](const Candidates& c) { return array(c.retrieved()); })

@@ -34,6 +34,7 @@ class Candidates::Part {
           room_(room),
           stride_(query.stride()),
           k_prime_(pooling.k_prime),
+          allowed_(pooling.allowed),
           keeps_rows_(pooling.thresholds && pooling.k_prime > 0),
           seen_(query.n_tokens()),
           lowest_(stride_, NEVER),
@@ -62,10 +63,9 @@ class Candidates::Part {
     void add(const Stretch& stretch, const Probed* probed) {
         block_.segment = stretch.segment;
         query_.share(stretch.centroid, block_);
-        for (std::size_t begin = stretch.begin; begin < stretch.end; begin += Query::BLOCK) {
-            block_.count = std::min(Query::BLOCK, stretch.end - begin);
-            for (std::size_t r = 0; r < block_.count; ++r) block_.positions[r] = begin + r;
-            add_block(probed);
+        for (std::size_t at = stretch.begin; at < stretch.end;) {
+            at = fill(at, stretch.end);
+            if (block_.count) add_block(probed);
         }
     }
 
@@ -81,6 +81,19 @@ class Candidates::Part {
     }
 
  private:
+    // Takes the next tokens of documents that count, a block at most; returns where it stopped.
+    std::size_t fill(std::size_t at, std::size_t end) {
+        const Segment& segment = *block_.segment;
+        for (block_.count = 0; at < end && block_.count < Query::BLOCK; ++at)
+            if (!allowed_ || is_allowed(segment.first_ordinal + segment.ordinal(at)))
+                block_.positions[block_.count++] = at;
+        return at;
+    }
+
+    bool is_allowed(std::uint64_t ordinal) const {
+        return allowed_[ordinal / 8] >> (ordinal % 8) & 1;
+    }
+
     void add_block(const Probed* probed) {
         float* best[Query::BLOCK];
         const Segment& segment = *block_.segment;
@@ -146,6 +159,7 @@ class Candidates::Part {
     const Query& query_;
     Workspace::Part& room_;
     std::size_t stride_, k_prime_, capacity_, n_rows_ = 0;
+    const std::uint8_t* allowed_;
     bool keeps_rows_;
     std::vector<std::size_t> seen_;  // tokens of this part that each query token sees
     std::vector<float> lowest_;      // with own lists: of what each query token saw

@@ -23,6 +23,9 @@ struct Pooling {
     bool own_lists = false;   // each query token sees the lists that it probed, not all of them
     std::size_t k_prime = 0;  // tokens that each query token keeps of those it sees; 0 for all
     bool thresholds = true;   // false if nobody will ask for them
+    // A bit for each ordinal, the lowest of a byte first: whether the document counts; null if all
+    // do. The tokens of the others are passed over.
+    const std::uint8_t* allowed = nullptr;
 };
 
 class Candidates {

@@ -26,7 +26,7 @@ WALK = [
     ["model_folders", "network", "encoder"],
     ["_native", "kernels", "reference", "clustering", "clustering_gpu", "quantiser", "codec"],
     ["storage"],
-    ["search", "build"],
+    ["search", "build", "upkeep"],
     ["hits", "explanation", "info"],
     ["index"],
     ["training"],

@@ -96,7 +96,10 @@ class Query:
 Ranking = tuple[NDArray[np.uint64], NDArray[np.float32]]
 
 class Candidates:
-    """Documents with a token in the probed lists; `k_prime` 0 keeps all tokens."""
+    """Documents with a token in the probed lists; `k_prime` 0 keeps all tokens.
+
+    `allowed`: a bit for each ordinal, the lowest of a byte first; the others are passed over.
+    """
 
     def __init__(
         self,
@@ -106,6 +109,7 @@ class Candidates:
         all_lists: bool = False,
         own_lists: bool = False,
         thresholds: bool = True,
+        allowed: NDArray[np.uint8] | None = None,
     ) -> None: ...
     def best_imputed(self, k: int, retrieved_only: bool = False) -> Ranking: ...
     def best_lower_bounds(self, k: int) -> Ranking: ...

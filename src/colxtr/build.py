@@ -7,8 +7,8 @@ reach a bound, they become a segment, and a new generation is committed. Knows n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -21,17 +21,17 @@ from colxtr.clustering import number_of_centroids
 from colxtr.codec import Codec, EncodedTokens
 from colxtr.cpus import available_cpus, in_order
 from colxtr.documents import Document
-from colxtr.errors import ColxtrError, InputError
+from colxtr.errors import InputError
 from colxtr.memory import as_text
 from colxtr.progress import SILENT, Meter
 from colxtr.storage.manifest import (
     Manifest,
     SegmentEntry,
     commit,
-    read_manifest,
-    remove_unnamed,
+    undone_on_error,
 )
 from colxtr.storage.segment import Batch, SegmentBuilder, write_codec
+from colxtr.storage.tombstones import Ordinals, with_deletions
 
 Embeddings = NDArray[np.float32]
 NO_TOKENS = EncodedTokens(np.empty(0, np.uint32), np.empty((0, 0), np.uint8))
@@ -168,6 +168,8 @@ class IndexBuilder:
         settings: BuildSettings | None = None,
         meter: Meter = SILENT,
         committed: Callable[[Manifest, Sequence[Document]], None] = lambda m, d: None,
+        superseded: Callable[[Sequence[str]], Mapping[str, Ordinals]] = lambda ids: {},
+        at_once: bool = False,
     ) -> None:
         """Prepare.
 
@@ -180,11 +182,16 @@ class IndexBuilder:
             meter: Counts the documents that are encoded.
             committed: Called after each commit with the new manifest and the documents in it that
                 are new.
+            superseded: Told the ids of documents that are about to be committed, it says which
+                older ones they replace: as `with_deletions` has it.
+            at_once: Commit nothing before `finish`.
         """
         self.folder, self.manifest, self.codec = folder, manifest, codec
         self._encode, self._settings = encode, settings or BuildSettings()
         self._meter, self._committed = meter, committed
+        self._superseded, self._at_once = superseded, at_once
         self._builder = SegmentBuilder()
+        self._written: list[Path] = []  # files that wait for their commit
 
     def add(self, items: Iterable[Item], total: int | None) -> None:
         """Add all items; what is complete stays even if the stream, or the caller, breaks off.
@@ -211,28 +218,41 @@ class IndexBuilder:
         if not self._builder:
             return
         documents = self._builder.documents()
-        try:
-            manifest = self._commit(len(documents))
-        except BaseException:
-            with suppress(ColxtrError, OSError):  # make room, unless it came after the commit
-                remove_unnamed(self.folder, read_manifest(self.folder))
-            raise
+        with undone_on_error(self.folder):
+            manifest = self._commit(documents)
         following = SegmentBuilder()
         # No call stands between these two, so no interruption can: a document is in either.
         self.manifest, self._builder = manifest, following
-        self._committed(manifest, documents)
+        if not self._at_once:
+            self._committed(manifest, documents)
 
-    def _commit(self, n_documents: int) -> Manifest:
+    def finish(self) -> None:
+        """Commit what was held back."""
+        self.manifest = commit(self.folder, self.manifest, self._written)
+
+    def _commit(self, documents: Sequence[Document]) -> Manifest:
+        superseded = self._superseded([document.id for document in documents])
+        manifest, paths = with_deletions(self.folder, self.manifest, superseded)
+        self.manifest = replace(self.manifest, next_number=manifest.next_number)
         name = f"segment-{self._number()}"
-        entry = SegmentEntry(name, n_documents, self._builder.n_tokens)
-        paths = self._builder.write(self.folder, name)
-        codec = self.manifest.codec
+        entry = SegmentEntry(name, len(documents), self._builder.n_tokens)
+        paths += self._builder.write(self.folder, name)
+        codec = manifest.codec
         if codec is None and self.codec is not None:
             codec = f"codec-{self._number()}"
             paths.append(self.folder / f"{codec}.safetensors")
             write_codec(paths[-1], self.codec)
-        segments = (*self.manifest.segments, entry)
-        return commit(self.folder, replace(self.manifest, codec=codec, segments=segments), paths)
+        manifest = replace(
+            manifest,
+            codec=codec,
+            segments=(*manifest.segments, entry),
+            next_number=self.manifest.next_number,
+            n_added=manifest.n_added + len(documents),
+        )
+        if self._at_once:
+            self._written += paths
+            return manifest
+        return commit(self.folder, manifest, paths)
 
     def _number(self) -> int:
         """A number for a file, never given again: a commit may stand though it seemed to fail."""

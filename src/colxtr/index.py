@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from colxtr import upkeep
 from colxtr.build import BuildSettings, IndexBuilder, Item
 from colxtr.codec import check_dim, check_embeddings, check_n_bits
 from colxtr.cpus import available_cpus
@@ -49,6 +50,7 @@ from colxtr.storage.manifest import (
     read_manifest,
     successor,
 )
+from colxtr.storage.tombstones import Ordinals
 
 if TYPE_CHECKING:
     from colxtr.encoder import Encoder
@@ -155,7 +157,7 @@ class Index:
         read_only: bool = True,
         encoder: Encoder | str | Path | None = None,
     ) -> Self:
-        """Open an index as it is now; what a writer commits later is not seen.
+        """Open an index as it is now; what a writer commits later is seen after `refresh`.
 
         Args:
             path: Its folder.
@@ -291,16 +293,46 @@ class Index:
             ReadOnlyError: The index was opened for reading.
             InputError: `memory_limit` is not an amount, or too small.
         """
+        items = self._items_of_texts(documents)
+        settings = self._bounds(memory_limit, encodes=True)
+        total = _total(documents, total)
+        return self._add(items, total, progress, settings, skip_existing=skip_existing)
+
+    def update(
+        self,
+        documents: Iterable[str | Mapping[str, Any] | Document],
+        *,
+        total: int | None = None,
+        progress: bool = False,
+        memory_limit: int | str | None = None,
+    ) -> int:
+        """Add documents in place of those that have their ids; new ids are added.
+
+        Works as `add` does. Each commit puts the new documents in and takes the old ones out at
+        once: a reader sees one or the other.
+
+        Returns:
+            The number of documents written.
+
+        Raises:
+            DuplicateIdError: An id is twice among the documents.
+            DocumentError, ReadOnlyError, InputError: As `add` has it.
+        """
+        items = self._items_of_texts(documents)
+        settings = self._bounds(memory_limit, encodes=True)
+        return self._add(items, _total(documents, total), progress, settings, replaces=True)
+
+    def _items_of_texts(
+        self, documents: Iterable[str | Mapping[str, Any] | Document]
+    ) -> Iterator[Item]:
         if isinstance(documents, str | Mapping):
             raise InputError(
-                f"add takes an iterable of documents, not one {type(documents).__name__}; "
+                f"pass an iterable of documents, not one {type(documents).__name__}; "
                 "put it into a list"
             )
         self.encoder  # noqa: B018 - an error here is better than one after reading ahead
-        start = self._generation.n_ordinals
-        items = (Item(as_document(each, start + i)) for i, each in enumerate(documents))
-        settings = self._bounds(memory_limit, encodes=True)
-        return self._add(items, _total(documents, total), progress, skip_existing, settings)
+        start = self._generation.manifest.n_added
+        return (Item(as_document(each, start + i)) for i, each in enumerate(documents))
 
     def add_embeddings(
         self,
@@ -330,17 +362,36 @@ class Index:
                 or more ids than arrays, or fewer.
             DuplicateIdError, DocumentError, ReadOnlyError: As `add` has it.
         """
-        dim = self._settings.dim
-        start = self._generation.n_ordinals
-
-        def items() -> Iterator[Item]:
-            for i, (each, array) in enumerate(_pairs(ids, embeddings)):
-                document = Document(each, "") if isinstance(each, str) else each
-                document = as_document(document, start + i)
-                yield Item(document, check_embeddings(array, dim, f"document {document.id!r}"))
-
+        items = self._items_of_embeddings(ids, embeddings)
         settings = self._bounds(memory_limit, encodes=False)
-        return self._add(items(), _total(ids, total), progress, skip_existing, settings)
+        total = _total(ids, total)
+        return self._add(items, total, progress, settings, skip_existing=skip_existing)
+
+    def update_embeddings(
+        self,
+        ids: Iterable[str | Mapping[str, Any] | Document],
+        embeddings: Iterable[NDArray[np.floating]],
+        *,
+        total: int | None = None,
+        progress: bool = False,
+        memory_limit: int | str | None = None,
+    ) -> int:
+        """`update` for documents whose token embeddings are given, as `add_embeddings` has them."""
+        items = self._items_of_embeddings(ids, embeddings)
+        settings = self._bounds(memory_limit, encodes=False)
+        return self._add(items, _total(ids, total), progress, settings, replaces=True)
+
+    def _items_of_embeddings(
+        self,
+        ids: Iterable[str | Mapping[str, Any] | Document],
+        embeddings: Iterable[NDArray[np.floating]],
+    ) -> Iterator[Item]:
+        dim = self._settings.dim
+        start = self._generation.manifest.n_added
+        for i, (each, array) in enumerate(_pairs(ids, embeddings)):
+            document = Document(each, "") if isinstance(each, str) else each
+            document = as_document(document, start + i)
+            yield Item(document, check_embeddings(array, dim, f"document {document.id!r}"))
 
     def _bounds(self, memory_limit: int | str | None, *, encodes: bool) -> BuildSettings:
         limit = self._memory_limit if memory_limit is None else as_bytes(memory_limit)
@@ -351,14 +402,15 @@ class Index:
         items: Iterator[Item],
         total: int | None,
         progress: bool,
-        skip_existing: bool,
         settings: BuildSettings,
+        *,
+        skip_existing: bool = False,
+        replaces: bool = False,
     ) -> int:
         self._check_writable()
         self._catch_up()
-        before = len(self)
+        before = self._generation.manifest.n_added
         pending: set[str] = set()  # ids read but not committed: the others are in the segments
-
         stored: set[str] = set()  # those ids of the items looked up last that are in the segments
 
         def is_new(item: Item) -> bool:
@@ -371,7 +423,7 @@ class Index:
             if not skip_existing:
                 raise DuplicateIdError(
                     f"the id {doc_id!r} is already in {self._path}; "
-                    "skip_existing=True leaves such documents out"
+                    "skip_existing=True leaves such documents out, update replaces them"
                 )
             meter.skip(1)
             return False
@@ -379,14 +431,16 @@ class Index:
         def new_items() -> Iterator[Item]:
             for some in _in_blocks(items, LOOKED_UP):
                 stored.clear()
-                stored.update(self._generation.stored([item.document.id for item in some]))
+                if not replaces:
+                    stored.update(self._generation.places([item.document.id for item in some]))
                 yield from filter(is_new, some)
 
         def committed(manifest: Manifest, documents: Sequence[Document]) -> None:
-            self._generation = self._generation.following(manifest)
+            self._follow(manifest)
             self._uncommitted = False
             ids = [document.id for document in documents]
-            stored.update(ids)
+            if not replaces:
+                stored.update(ids)
             pending.difference_update(ids)
 
         with progress_bar("Indexing", total, enabled=progress) as meter:
@@ -398,19 +452,113 @@ class Index:
                 settings=settings,
                 meter=meter,
                 committed=committed,
+                superseded=self._generation_without if replaces else lambda ids: {},
             )
-            try:
+            with self._followed_on_error():
                 builder.add(new_items(), total)
-            except BaseException:
-                with suppress(ColxtrError):
-                    self._catch_up()
-                raise
-        return len(self) - before
+                self._follow(upkeep.merge_small(self._generation))
+        return self._generation.manifest.n_added - before
+
+    def _generation_without(self, doc_ids: Sequence[str]) -> dict[str, Ordinals]:
+        return self._generation.without(doc_ids)
+
+    # -- deleting and tidying up ------------------------------------------------------------------
+
+    def delete(self, ids: Iterable[str]) -> int:
+        """Delete documents; ids that are not in the index are passed over.
+
+        They are gone from all searches at once; the space comes back when their segment is merged
+        (`optimize`, or after enough small additions).
+
+        Returns:
+            The number of documents deleted.
+
+        Raises:
+            ReadOnlyError: The index was opened for reading.
+            InputError: `ids` is one string.
+        """
+        if isinstance(ids, str):
+            raise InputError(f"delete takes an iterable of ids, not one string; pass [{ids!r}]")
+        self._check_writable()
+        self._catch_up()
+        before = len(self)
+        with self._followed_on_error():
+            self._follow(upkeep.delete(self._generation, list(dict.fromkeys(ids))))
+        return before - len(self)
+
+    def optimize(
+        self,
+        *,
+        retrain: bool | None = None,
+        reencode: bool = False,
+        progress: bool = False,
+        memory_limit: int | str | None = None,
+    ) -> None:
+        """Merge all segments into as few as memory allows, and drop deleted documents.
+
+        If the collection has outgrown its centroids (four times the tokens or more since they were
+        trained), the codec is trained anew on all documents. Readers keep what they have open
+        until they `refresh`.
+
+        Args:
+            retrain: True or False to train the codec anew, or not, in any case.
+            reencode: Train and code from the texts, encoded once more, rather than from what the
+                codes stand for: slow, but nothing is lost to coding twice. Implies `retrain`.
+            progress: Show a progress bar.
+            memory_limit: As `add` has it.
+
+        Raises:
+            ReadOnlyError: The index was opened for reading.
+            InputError: `reencode` in an index of embeddings, or an impossible `memory_limit`.
+        """
+        self._check_writable()
+        self._catch_up()
+        settings = self._bounds(memory_limit, encodes=reencode)
+        if reencode:
+            self.encoder  # noqa: B018 - or an error
+        if retrain is None:
+            collection = self._collection(self._generation)
+            n_tokens = collection.n_tokens if collection else 0
+            retrain = upkeep.has_outgrown(self._generation, n_tokens)
+        with (
+            progress_bar("Optimizing", len(self), enabled=progress) as meter,
+            self._followed_on_error(),
+        ):
+            if reencode or retrain:
+                encode = self._encode if reencode else None
+                self._follow(upkeep.rebuild(self._generation, encode, settings, meter))
+            self._follow(upkeep.compact(self._generation, settings.segment_bytes, meter))
+
+    def refresh(self) -> bool:
+        """Go to the newest generation that a writer has committed; True if there was a newer one.
+
+        What both generations have in common stays open and mapped. Searches that are running in
+        other threads end on the old one.
+        """
+        self._check_open()
+        before = self._generation
+        if newest_generation(self._path) != before.manifest.generation:
+            self._generation = before.newest_after()
+        return self._generation is not before
+
+    def _follow(self, manifest: Manifest | None) -> None:
+        if manifest is not None:
+            self._generation = self._generation.following(manifest)
+
+    @contextmanager
+    def _followed_on_error(self) -> Iterator[None]:
+        """Whatever happens, go on from the newest generation on the disk."""
+        try:
+            yield
+        except BaseException:
+            with suppress(ColxtrError):
+                self._catch_up()
+            raise
 
     def _catch_up(self) -> None:
         """Open what is committed, if an interruption kept us from noting it."""
         if newest_generation(self._path) != self._generation.manifest.generation:
-            self._generation = self._generation.following(read_manifest(self._path))
+            self._follow(read_manifest(self._path))
 
     def _encode(self, documents: Sequence[Document]) -> list[Embeddings]:
         arrays = self.encoder.encode_documents(documents, windows=self._settings.windows)
@@ -535,18 +683,12 @@ class Index:
         if k < 1:
             raise InputError(f"k is {k}; at least 1 is possible")
         checked = check_embeddings(embeddings, self._settings.dim, "the query")
-        collection = self._collection()
-        if collection is None or not len(checked):
+        generation = self._generation  # another thread may `refresh` meanwhile
+        collection = self._collection(generation)
+        if collection is None or not collection.n_tokens or not len(checked):
             return []
         ranking = Search(collection, checked, settings, threads).rank(k)
-        return self._hits(ranking, load_text=load_text)
-
-    def _hits(self, ranking: Ranking, *, load_text: bool) -> list[Hit]:
-        documents = self._generation.documents(ranking.ordinals.tolist(), ids_only=not load_text)
-        return [
-            Hit(d.id, score, d.text, d.title, d.metadata)
-            for d, score in zip(documents, ranking.scores.tolist(), strict=True)
-        ]
+        return _hits(generation, ranking, load_text=load_text)
 
     def _explain(
         self,
@@ -557,10 +699,11 @@ class Index:
     ) -> Explanation:
         self._check_open()
         checked = check_embeddings(embeddings, self._settings.dim, "the query")
-        place = self._generation.find(doc_id)
+        generation = self._generation
+        place = generation.find(doc_id)
         if place is None:
             raise InputError(f"the id {doc_id!r} is not in {self._path}")
-        collection, tokens = self._collection(), place.segment.tokens
+        collection, tokens = self._collection(generation), place.segment.tokens
         if collection is None or tokens is None or not tokens.token_counts[place.local]:
             raise InputError(f"the document {doc_id!r} has no token: nothing to explain")
         if not len(checked):
@@ -568,7 +711,7 @@ class Index:
         score, evidence = gather_evidence(collection, checked, settings, tokens, place.local)
         if query is None:
             return Explanation(doc_id, score, settings.method, match_tokens(evidence))
-        (document,) = self._generation.documents([place.ordinal])
+        (document,) = generation.documents([place.ordinal])
         matches = match_text(
             evidence, self.encoder, query, document, windows=self._settings.windows
         )
@@ -580,14 +723,14 @@ class Index:
     def _settings(self) -> Settings:
         return self._generation.manifest.settings
 
-    def _collection(self) -> Collection | None:
+    def _collection(self, generation: Generation) -> Collection | None:
         """What can be searched; None if no document has a token."""
-        generation, collection = self._searched
-        if generation is not self._generation:
-            generation, collection = self._generation, None
+        searched, collection = self._searched
+        if searched is not generation:
+            collection = None
             segments = generation.with_tokens()
             if generation.codec is not None and segments:
-                collection = Collection(generation.codec, segments)
+                collection = Collection(generation.codec, segments, generation.live())
             self._searched = generation, collection
         return collection
 
@@ -618,6 +761,14 @@ class Index:
                 f"{self._path}: opened for reading; use Index.open(path, read_only=False)"
             )
         self._lock.check()
+
+
+def _hits(generation: Generation, ranking: Ranking, *, load_text: bool) -> list[Hit]:
+    documents = generation.documents(ranking.ordinals.tolist(), ids_only=not load_text)
+    return [
+        Hit(d.id, score, d.text, d.title, d.metadata)
+        for d, score in zip(documents, ranking.scores.tolist(), strict=True)
+    ]
 
 
 def _loaded(encoder: Encoder | str | Path | None) -> Encoder:

@@ -19,7 +19,8 @@ class IndexInfo:
         path: Its folder.
         generation: Number of its manifest.
         n_documents: Documents.
-        n_tokens: Token embeddings.
+        n_deleted: Documents that are deleted, but still take space.
+        n_tokens: Token embeddings, of deleted documents too.
         dim: Length of an embedding.
         n_bits: Bits per dimension.
         n_centroids: Centroids; 0 before the first document.
@@ -35,6 +36,7 @@ class IndexInfo:
     path: str
     generation: int
     n_documents: int
+    n_deleted: int
     n_tokens: int
     dim: int
     n_bits: int
@@ -69,6 +71,7 @@ def measure(generation: Generation) -> IndexInfo:
         path=str(generation.folder),
         generation=manifest.generation,
         n_documents=manifest.n_documents(),
+        n_deleted=sum(segment.n_deleted for segment in manifest.segments),
         n_tokens=n_tokens,
         dim=manifest.settings.dim,
         n_bits=manifest.settings.n_bits,

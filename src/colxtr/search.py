@@ -10,9 +10,9 @@ Sources: ColBERTv2 (Santhanam et al. 2022, section 3.5), XTR (Lee et al. 2023, s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
-from math import isqrt
+from math import ceil, isqrt, sqrt
 from typing import Literal, NamedTuple, TypedDict, get_args
 
 import numpy as np
@@ -99,22 +99,51 @@ class SearchSettings:
         return max(k, self.rerank) if self.rerank else 0
 
 
-@dataclass(frozen=True)
 class Collection:
-    """What is searched: a codec and the segments that have tokens."""
+    """What is searched: a codec, the segments that have tokens, and which documents count.
 
-    codec: Codec
-    segments: Sequence[Segment]
+    Attributes:
+        codec: Theirs.
+        segments: Ascending by their first ordinals, one or more.
+        native: The same in the native module.
+        n_live: Tokens of the documents that are not deleted.
+        n_tokens: Tokens of the documents that count: of those, what a filter lets through.
+        allowed: A bit for each ordinal, or None if all documents count.
+    """
 
-    @cached_property
-    def native(self) -> kernels.Collection:
-        """The same in the native module."""
-        return kernels.Collection(self.codec.native, [segment.native for segment in self.segments])
+    def __init__(
+        self, codec: Codec, segments: Sequence[Segment], live: NDArray[np.bool_] | None = None
+    ) -> None:
+        """Prepare.
 
-    @cached_property
-    def n_tokens(self) -> int:
-        """Tokens of all segments."""
-        return sum(segment.n_tokens for segment in self.segments)
+        Args:
+            codec: Of the segments.
+            segments: With tokens.
+            live: (n_ordinals,) which documents are not deleted; None if none is.
+        """
+        self.codec, self.segments, self._live = codec, segments, live
+        self.native = kernels.Collection(codec.native, [segment.native for segment in segments])
+        self._counts(live)
+        self.n_live = self.n_tokens
+
+    def _counts(self, mask: NDArray[np.bool_] | None) -> None:
+        """Let the documents of a mask count, and no others."""
+        self.allowed = None if mask is None else np.packbits(mask, bitorder="little")
+        owners, counts = [], []
+        for segment in self.segments:
+            counted = segment.token_counts > 0
+            if mask is not None:
+                first = segment.first_ordinal
+                counted &= mask[first : first + segment.n_documents]
+            owners.append(np.flatnonzero(counted) + segment.first_ordinal)
+            counts.append(int(segment.token_counts[counted].sum()))
+        self._owners, self.n_tokens = owners, sum(counts)
+
+    def only(self, selected: NDArray[np.bool_]) -> Collection:
+        """The same collection in which only documents of a mask, (n_ordinals,), count."""
+        restricted = copy(self)
+        restricted._counts(selected if self._live is None else selected & self._live)
+        return restricted
 
     @property
     def is_small(self) -> bool:
@@ -122,9 +151,8 @@ class Collection:
         return self.n_tokens < EXHAUSTIVE_BELOW
 
     def with_tokens(self) -> NDArray[np.uint64]:
-        """Ordinals of the documents that have a token."""
-        owners = [np.flatnonzero(s.token_counts) + s.first_ordinal for s in self.segments]
-        return np.concatenate(owners).astype(np.uint64)
+        """Ordinals of the documents that count and have a token."""
+        return np.concatenate(self._owners).astype(np.uint64)
 
 
 class Ranking(NamedTuple):
@@ -159,7 +187,12 @@ class Search:
         exhaustive = self.collection.is_small or exact_store
         if exhaustive and settings.n_probe is None:
             return codec.n_centroids
-        return min(settings.n_probe_chosen(self.collection.n_tokens), codec.n_centroids)
+        collection = self.collection
+        n_probe = settings.n_probe_chosen(collection.n_tokens)
+        if settings.n_probe is None:
+            # An index of the documents that a filter lets through would have fewer centroids.
+            n_probe = ceil(n_probe * sqrt(collection.n_live / collection.n_tokens))
+        return min(n_probe, codec.n_centroids)
 
     def _k_prime(self) -> int:
         """Tokens kept per query token by default; 0 for all."""
@@ -184,6 +217,7 @@ class Search:
                 all_lists=self.all_lists,
                 own_lists=self.settings.method in ("xtr", "colbert"),
                 thresholds=thresholds,
+                allowed=c.allowed,
             )
 
     def probes(self) -> NDArray[np.uint32]:
@@ -233,6 +267,8 @@ def _best(ordinals: NDArray[np.uint64], scores: Floats, k: int) -> Ranking:
 
 def _colxtr(search: Search, k: int) -> Ranking:
     rerank = search.settings.rerank_chosen(k, search.collection.n_tokens)
+    if rerank and search.all_lists and search.collection.allowed is not None:
+        return search.rerank(search.collection.with_tokens(), k)  # the same, and reads no others
     ranking = Ranking(*search.candidates().best_imputed(rerank or k))
     if not rerank:
         return ranking

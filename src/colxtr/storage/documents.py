@@ -7,7 +7,7 @@ import json
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -68,20 +68,19 @@ class DocumentStore:
         with self._lock:
             self._close()
 
-    def ordinal(self, identifier: str) -> int | None:
-        """The ordinal of an id within the segment; None if it is not here."""
-        rows = self._select("SELECT ordinal FROM documents WHERE id = ?", (identifier,))
-        return rows[0][0] if rows else None
-
-    def stored(self, identifiers: Sequence[str]) -> set[str]:
-        """Those of some ids that are here."""
-        found: set[str] = set()
+    def ordinals(self, identifiers: Sequence[str]) -> dict[str, int]:
+        """The ordinals, within the segment, of those of some ids that are here."""
+        found: dict[str, int] = {}
         for start in range(0, len(identifiers), MOST_VARIABLES):
             some = identifiers[start : start + MOST_VARIABLES]
             marks = ", ".join("?" * len(some))
-            rows = self._select(f"SELECT id FROM documents WHERE id IN ({marks})", some)
-            found |= {identifier for (identifier,) in rows}
+            found |= self._select(f"SELECT id, ordinal FROM documents WHERE id IN ({marks})", some)
         return found
+
+    def metadata(self) -> Iterator[str]:
+        """The metadata of all documents as JSON, in the order of their ordinals."""
+        for (text,) in self._select("SELECT metadata FROM documents ORDER BY ordinal", ()):
+            yield text
 
     def ids(self, ordinals: Sequence[int]) -> dict[int, str]:
         """The ids of some documents."""

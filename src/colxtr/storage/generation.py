@@ -2,35 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from colxtr.codec import Codec
 from colxtr.documents import Document
 from colxtr.errors import CorruptIndexError
 from colxtr.storage.documents import DocumentStore
 from colxtr.storage.files import check_blocks
-from colxtr.storage.manifest import Manifest, newest_generation, read_manifest
+from colxtr.storage.manifest import (
+    Manifest,
+    SegmentEntry,
+    newest_generation,
+    read_manifest,
+)
 from colxtr.storage.segment import Segment, read_codec
+from colxtr.storage.tombstones import Ordinals, read_tombstones
 
 
-class OpenSegment(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class OpenSegment:
     """One segment.
 
     Attributes:
+        entry: Of the manifest.
         first_ordinal: The ordinal of its first document in the whole index.
-        n_documents: How many it has.
         tokens: Its inverted lists; None if none of its documents has a token.
         documents: Ids and texts.
+        deleted: Ordinals, within the segment, of the documents that no longer count.
     """
 
+    entry: SegmentEntry
     first_ordinal: int
-    n_documents: int
     tokens: Segment | None
     documents: DocumentStore
+    deleted: Ordinals
+
+    @property
+    def n_documents(self) -> int:
+        """How many it has, deleted ones included."""
+        return self.entry.n_documents
+
+    @cached_property
+    def live(self) -> NDArray[np.bool_]:
+        """(n_documents,): whether each still counts."""
+        live = np.ones(self.n_documents, np.bool_)
+        live[self.deleted] = False
+        return live
+
+    def embeddings(self, local: int, dim: int) -> NDArray[np.float32]:
+        """(n_tokens, dim): what the codes of a document stand for."""
+        if self.tokens is None:
+            return np.empty((0, dim), np.float32)
+        return self.tokens.decompress(local)[0]
 
 
 class Place(NamedTuple):
@@ -69,13 +100,15 @@ class Generation:
             IndexNotFoundError, IndexVersionError, CorruptIndexError: As `read_manifest` and `open`
                 have them.
         """
-        number = newest_generation(folder)
-        try:
-            return cls.open(folder, read_manifest(folder))
-        except CorruptIndexError:
-            if newest_generation(folder) == number:
-                raise
-        return cls.newest(folder)  # files were missing because a commit had replaced them
+        return _newest(folder, lambda manifest: cls.open(folder, manifest))
+
+    def newest_after(self) -> Generation:
+        """The newest generation, sharing what it has in common with this one; maybe this one.
+
+        Raises:
+            IndexNotFoundError, IndexVersionError, CorruptIndexError: As `newest` has them.
+        """
+        return _newest(self.folder, self.following)
 
     @classmethod
     def open(cls, folder: Path, manifest: Manifest) -> Generation:
@@ -87,30 +120,38 @@ class Generation:
         return cls(folder, manifest).following(manifest)
 
     def following(self, manifest: Manifest) -> Generation:
-        """A generation that adds segments to this one; what is open already is shared."""
-        codec = self.codec
-        if codec is None and manifest.codec is not None:
-            path = self.folder / f"{manifest.codec}.safetensors"
-            check_blocks(path, manifest.files[path.name].block_crc32)
-            codec = read_codec(path)
-            settings = manifest.settings
-            if (codec.dim, codec.n_bits) != (settings.dim, settings.n_bits):
-                raise CorruptIndexError(f"{path}: damaged: not a codec of these settings")
-        segments = list(self.segments)
-        first = self.n_ordinals
+        """Another generation of the same index; what it has in common with this one is shared."""
+        codec = self.codec if self._shares(manifest, f"{manifest.codec}.safetensors") else None
+        codec = codec or _open_codec(self.folder, manifest)
+        known = {
+            segment.entry.name: segment
+            for segment in self.segments
+            if self._shares(manifest, f"{segment.entry.name}.sqlite")
+        }
+        segments: list[OpenSegment] = []
+        first = 0
         with ExitStack() as opened:
-            for entry in manifest.segments[len(segments) :]:
-                tokens = None
-                if entry.n_tokens:
+            for entry in manifest.segments:
+                shared = known.get(entry.name)
+                store = shared.documents if shared else None
+                if store is None:
+                    store = DocumentStore(self.folder / f"{entry.name}.sqlite")
+                    opened.callback(store.close)
+                tokens = shared.tokens if shared and shared.first_ordinal == first else None
+                if tokens is None and entry.n_tokens:
                     assert codec is not None  # the manifest was checked
                     path = self.folder / f"{entry.name}.safetensors"
                     tokens = Segment(path, codec, first, entry.n_documents)
-                store = DocumentStore(self.folder / f"{entry.name}.sqlite")
-                opened.callback(store.close)
-                segments.append(OpenSegment(first, entry.n_documents, tokens, store))
+                deleted = read_tombstones(self.folder, entry)
+                segments.append(OpenSegment(entry, first, tokens, store, deleted))
                 first += entry.n_documents
             opened.pop_all()
         return Generation(self.folder, manifest, codec, tuple(segments))
+
+    def _shares(self, manifest: Manifest, name: str) -> bool:
+        """Whether a file is in both generations (an index may have been made anew meanwhile)."""
+        entry = self.manifest.files.get(name)
+        return entry is not None and entry == manifest.files.get(name)
 
     @property
     def n_ordinals(self) -> int:
@@ -121,20 +162,38 @@ class Generation:
         """The segments that can be searched."""
         return [segment.tokens for segment in self.segments if segment.tokens is not None]
 
+    def live(self) -> NDArray[np.bool_] | None:
+        """(n_ordinals,): which documents count; None if all do."""
+        if not any(len(segment.deleted) for segment in self.segments):
+            return None
+        return np.concatenate([segment.live for segment in self.segments])
+
     def find(self, doc_id: str) -> Place | None:
         """Where the document of this id lies; None if it is not in the index."""
-        for segment in self.segments:
-            local = segment.documents.ordinal(doc_id)
-            if local is not None:
-                return Place(segment, local)
-        return None
+        return self.places([doc_id]).get(doc_id)
 
-    def stored(self, doc_ids: Sequence[str]) -> set[str]:
-        """Those of the ids that are in the index."""
-        found: set[str] = set()
+    def places(self, doc_ids: Sequence[str]) -> dict[str, Place]:
+        """Where those of some documents lie that are in the index."""
+        found = {}
         for segment in self.segments:
-            found |= segment.documents.stored(doc_ids)
+            for doc_id, local in segment.documents.ordinals(doc_ids).items():
+                if not 0 <= local < segment.n_documents:
+                    path = self.folder / f"{segment.entry.name}.sqlite"
+                    raise CorruptIndexError(f"{path}: damaged: an ordinal beyond the documents")
+                if segment.live[local]:
+                    found[doc_id] = Place(segment, local)
         return found
+
+    def without(self, doc_ids: Sequence[str]) -> dict[str, Ordinals]:
+        """All deleted documents of the segments that would lose one of these, by their names."""
+        gone: dict[str, list[int]] = {}
+        segments = {segment.entry.name: segment for segment in self.segments}
+        for place in self.places(doc_ids).values():
+            gone.setdefault(place.segment.entry.name, []).append(place.local)
+        return {
+            name: np.union1d(segments[name].deleted, np.array(ordinals, np.uint32))
+            for name, ordinals in gone.items()
+        }
 
     def documents(self, ordinals: Sequence[int], *, ids_only: bool = False) -> list[Document]:
         """Some documents, in the order asked for; with `ids_only` all but the id is empty."""
@@ -154,3 +213,27 @@ class Generation:
         """Close the document stores; the mapped arrays go with the last reference."""
         for segment in self.segments:
             segment.documents.close()
+
+
+def _newest(folder: Path, opened: Callable[[Manifest], Generation]) -> Generation:
+    """The newest generation, whatever a writer commits while it is opened."""
+    while True:
+        number = newest_generation(folder)
+        try:
+            return opened(read_manifest(folder))
+        except CorruptIndexError:
+            if newest_generation(folder) == number:
+                raise
+        # Files were missing because a commit had replaced them.
+
+
+def _open_codec(folder: Path, manifest: Manifest) -> Codec | None:
+    if manifest.codec is None:
+        return None
+    path = folder / f"{manifest.codec}.safetensors"
+    check_blocks(path, manifest.files[path.name].block_crc32)
+    codec = read_codec(path)
+    settings = manifest.settings
+    if (codec.dim, codec.n_bits) != (settings.dim, settings.n_bits):
+        raise CorruptIndexError(f"{path}: damaged: not a codec of these settings")
+    return codec

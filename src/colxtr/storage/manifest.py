@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
-from colxtr.errors import CorruptIndexError, IndexNotFoundError, IndexVersionError
+from colxtr.errors import (
+    ColxtrError,
+    CorruptIndexError,
+    IndexNotFoundError,
+    IndexVersionError,
+)
 from colxtr.storage.files import (
     block_checksums,
     check_length,
@@ -93,6 +98,7 @@ class Manifest:
     written_by: str
     generation: int = 0
     next_number: int = 1
+    n_added: int = 0
     codec: str | None = None
     segments: tuple[SegmentEntry, ...] = ()
     files: dict[str, FileEntry] = field(default_factory=dict)
@@ -111,6 +117,18 @@ class Manifest:
         return sum(segment.n_documents - segment.n_deleted for segment in self.segments)
 
 
+def file_names(manifest: Manifest) -> list[str]:
+    """Names of the files that a generation consists of, the manifest itself aside."""
+    names = [] if manifest.codec is None else [f"{manifest.codec}.safetensors"]
+    for segment in manifest.segments:
+        names.append(f"{segment.name}.sqlite")
+        if segment.n_tokens:
+            names.append(f"{segment.name}.safetensors")
+        if segment.deletes is not None:
+            names.append(f"{segment.deletes}.safetensors")
+    return names
+
+
 def commit(folder: Path, manifest: Manifest, new_files: Iterable[Path]) -> Manifest:
     """Make `manifest`, with files that are already on the disk, the next generation.
 
@@ -118,7 +136,8 @@ def commit(folder: Path, manifest: Manifest, new_files: Iterable[Path]) -> Manif
         The manifest as it was written, then in force.
     """
     generation = 1 + (newest_generation(folder) or 0)
-    files = manifest.files | {path.name: FileEntry.of(path) for path in new_files}
+    known = manifest.files | {path.name: FileEntry.of(path) for path in new_files}
+    files = {name: known[name] for name in file_names(manifest)}
     manifest = replace(manifest, files=files, generation=generation)
     with named_errors(folder):
         sync_folder(folder)  # the files' names, before a manifest counts on them
@@ -138,6 +157,17 @@ def remove_unnamed(folder: Path, manifest: Manifest) -> None:
         if older or unnamed or TEMPORARY_NAME.fullmatch(path.name):
             with suppress(OSError):
                 path.unlink()
+
+
+@contextmanager
+def undone_on_error(folder: Path) -> Iterator[None]:
+    """Remove what was written in vain if the block fails, unless it was committed after all."""
+    try:
+        yield
+    except BaseException:
+        with suppress(ColxtrError, OSError):
+            remove_unnamed(folder, read_manifest(folder))
+        raise
 
 
 def newest_generation(folder: Path) -> int | None:
@@ -230,6 +260,7 @@ def _parse(content: dict[str, Any]) -> Manifest:
         written_by=content["written_by"],
         generation=content["generation"],
         next_number=content["next_number"],
+        n_added=content["n_added"],
         codec=content["codec"],
         segments=tuple(SegmentEntry(**segment) for segment in content["segments"]),
         files={name: FileEntry(**entry) for name, entry in content["files"].items()},
@@ -248,15 +279,14 @@ def _check(manifest: Manifest, generation: int) -> None:
         if not all(type(size) is int and size >= 0 for size in sizes):
             raise ValueError(f"{each.name} has sizes {sizes}")
     stems = [segment.name for segment in manifest.segments]
-    named = [f"{stem}.sqlite" for stem in stems]
-    named += [f"{segment.name}.safetensors" for segment in manifest.segments if segment.n_tokens]
-    if manifest.codec is not None:
-        named.append(f"{manifest.codec}.safetensors")
-    elif any(segment.n_tokens for segment in manifest.segments):
+    if manifest.codec is None and any(segment.n_tokens for segment in manifest.segments):
         raise ValueError("tokens without a codec")
-    if any(segment.deletes or segment.n_deleted for segment in manifest.segments):
-        raise ValueError("deleted documents, which this version of colxtr cannot leave out yet")
-    if missing := set(named) - set(manifest.files):
-        raise ValueError(f"no checksums for {sorted(missing)}")
+    for each in manifest.segments:
+        if each.deletes is not None and not each.deletes.startswith(f"{each.name}-deletes-"):
+            raise ValueError(f"{each.name} has tombstones called {each.deletes}")
+        if (each.n_deleted > 0) != (each.deletes is not None) or each.n_deleted > each.n_documents:
+            raise ValueError(f"{each.name} has {each.n_deleted} deleted documents")
+    if differing := set(file_names(manifest)) ^ set(manifest.files):
+        raise ValueError(f"its files and its segments do not agree about {sorted(differing)}")
     if len(set(stems)) < len(stems):
         raise ValueError("a segment is named twice")

@@ -146,8 +146,8 @@ def segment_arrays(
     list_centroids = np.flatnonzero(list_sizes)
     arrays: dict[str, Array | Streamed] = {
         "list_centroids": list_centroids.astype(np.uint32),
-        "list_offsets": _offsets(list_sizes[list_centroids]),
-        "document_offsets": _offsets(token_counts),
+        "list_offsets": offsets(list_sizes[list_centroids]),
+        "document_offsets": offsets(token_counts),
         "ordinals": ordinals,
         "positions": packed_positions,
         "codes": _placed_while_written([tokens.codes for tokens in coded], positions),
@@ -191,10 +191,11 @@ def _placed_while_written(parts: Sequence[Array], places: NDArray[np.uint64]) ->
     return Streamed((len(places), width), parts[0].dtype, pieces)
 
 
-def _offsets(sizes: NDArray[np.integer]) -> NDArray[np.uint64]:
-    offsets = np.zeros(len(sizes) + 1, np.uint64)
-    np.cumsum(sizes, out=offsets[1:], dtype=np.uint64)
-    return offsets
+def offsets(sizes: NDArray[np.integer]) -> NDArray[np.uint64]:
+    """(n + 1,): where each of some stretches begins, and where the last ends."""
+    ends = np.zeros(len(sizes) + 1, np.uint64)
+    np.cumsum(sizes, out=ends[1:], dtype=np.uint64)
+    return ends
 
 
 class Segment:
@@ -210,6 +211,7 @@ class Segment:
         token_counts: (n_documents,) int64.
         native: The same arrays in the native module.
         bytes: Sizes of the arrays, by name.
+        arrays: The arrays of the format, by name.
     """
 
     def __init__(self, path: Path, codec: Codec, first_ordinal: int, n_documents: int) -> None:
@@ -240,11 +242,35 @@ class Segment:
                 f"{path}: damaged: {len(arrays['document_offsets']) - 1} documents, "
                 f"the manifest has {n_documents}"
             )
+        self.arrays = arrays
+        self._widths = {name: file.number(name) for name in ("ordinal_bits", "position_bits")}
         self.n_tokens = len(arrays["codes"])
         self.bytes = {name: array.nbytes for name, array in arrays.items()}
         self.list_centroids = arrays["list_centroids"]
         self.list_sizes = np.diff(arrays["list_offsets"]).astype(np.int64)
         self.token_counts = np.diff(arrays["document_offsets"]).astype(np.int64)
+
+    def owners(self) -> NDArray[np.uint64]:
+        """(n_tokens,): the document of each token, in the order of the lists.
+
+        Raises:
+            CorruptIndexError: One is not a document of the segment.
+        """
+        return self._unpacked("ordinals", "ordinal_bits", self.n_documents)
+
+    def positions(self) -> NDArray[np.uint64]:
+        """(n_tokens,): the place in the lists of each token, document by document.
+
+        Raises:
+            CorruptIndexError: One is not a place in the lists.
+        """
+        return self._unpacked("positions", "position_bits", self.n_tokens)
+
+    def _unpacked(self, name: str, width: str, limit: int) -> NDArray[np.uint64]:
+        values = kernels.unpack(self.arrays[name], self.n_tokens, self._widths[width])
+        if self.n_tokens and values.max() >= limit:
+            raise CorruptIndexError(f"{self.path}: damaged: one of its {name} is not below {limit}")
+        return values
 
     def decompress(self, ordinal: int) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
         """The tokens of a document (ordinal within the segment): (n, dim), and their centroids."""
