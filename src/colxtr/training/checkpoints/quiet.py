@@ -1,0 +1,20 @@
+"""Keeps the progress bars of transformers from standard error while models are loaded and saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Show no bars inside; as before outside."""
+    from transformers.utils import logging  # noqa: PLC0415
+
+    was_on = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_on:
+            logging.enable_progress_bar()
