@@ -98,8 +98,8 @@ def _checked(folder: Path, model: str) -> Path:
             f"colxtr export {model} --output FOLDER"
         )
     raise ModelError(
-        f"{folder} has no {CONFIG_FILE}, so it is no colxtr encoder; make one of a checkpoint with: "
-        "colxtr export MODEL --output FOLDER"
+        f"{folder} has no {CONFIG_FILE}, so it is no colxtr encoder; make one of a "
+        "checkpoint with: colxtr export MODEL --output FOLDER"
     )
 
 

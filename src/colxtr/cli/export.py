@@ -21,9 +21,7 @@ _CALIBRATION_TEXTS = 200
 def export(  # noqa: PLR0917 (typer passes by name)
     model: Annotated[str, typer.Argument(help="A folder or hub id.", metavar="MODEL")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.")],
-    int8: Annotated[
-        bool, typer.Option("--int8", help="Weights in int8: the default.")
-    ] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Weights in int8: the default.")] = False,
     float32: Annotated[
         bool, typer.Option("--float32", help="Weights in float32: exactly the checkpoint.")
     ] = False,

@@ -145,13 +145,16 @@ def _umask() -> int:
 def _save_modules(model: Any, folder: Path) -> dict[str, bool]:
     """Save in the layout of sentence-transformers 6; what it lacks is left out and returned."""
     model.save(str(folder), create_model_card=False)
+    if model[0].do_lower_case:  # the library leaves it to the tokenizer, which may forget it
+        path = folder / "sentence_bert_config.json"
+        _write_json(path, json.loads(path.read_text(encoding="utf-8")) | {"do_lower_case": True})
     modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
     ours = [module for module in modules if not module["type"].startswith("sentence_transformers.")]
     for module in ours:
         if not module["type"].endswith(".EosMean"):
             raise ModelError(
-                f"the module {module['type']} cannot be saved; put the model together from those of "
-                "sentence-transformers"
+                f"the module {module['type']} cannot be saved; put the model together from those "
+                "of sentence-transformers"
             )
         shutil.rmtree(folder / module["path"])
     if not ours:
@@ -170,7 +173,7 @@ def _save_credit(model: Any, folder: Path) -> None:
 
 
 def _as_pylate(model: Any, folder: Path) -> None:
-    """Turn a saved model into PyLate's layout, in which mask and normalisation go without saying."""
+    """Turn a saved model into PyLate's layout: mask and normalisation go without saying."""
     modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
     encoder, dense = (
         next(module for module in modules if module["type"].endswith(kind))

@@ -4,7 +4,7 @@
     settings.py       what colxtr.json says of a model
     graph.py          torch to ONNX, float32
     dynamic_int8.py   any network in int8, ranges of activations found as it runs
-    static_int8.py    BERT in int8, ranges found beforehand on texts: faster, and batches do not matter
+    static_int8.py    BERT in int8, ranges found beforehand on texts: faster
     bert_graph.py     BERT written as ONNX nodes, for the former
     agreement.py      does the folder do what the model does?
     card.py           licence and credit

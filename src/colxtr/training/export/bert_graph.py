@@ -1,12 +1,13 @@
 """BERT written as ONNX nodes: float32, or int8 products with ranges fixed beforehand.
 
 A graph of our own, because shift and smoothing of an activation go into the gain and bias of the
-normalisation before it, where they cost nothing. Knows nothing of texts and of how ranges are found.
+normalisation before it, where they cost nothing. Knows nothing of texts.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -53,14 +54,15 @@ class Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
-    def constant(self, value: object, dtype: type = np.float32) -> str:
+    def constant(self, value: Any, dtype: type = np.float32) -> str:
         """The name of a new constant."""
         name = f"c{len(self.constants)}"
-        array = np.ascontiguousarray(np.asarray(value, dtype)).reshape(np.shape(value))
+        array: NDArray[Any] = np.ascontiguousarray(np.asarray(value, dtype))
+        array = array.reshape(np.shape(value))
         self.constants.append(numpy_helper.from_array(array, name))
         return name
 
-    def node(self, kind: str, *inputs: str, domain: str = "", **attributes: object) -> str:
+    def node(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """The name of the output of a new node."""
         name = f"v{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [name], domain=domain, **attributes))
@@ -204,7 +206,9 @@ class Bert:
         return weight, bias + weight @ self.quantisation[point].shift
 
     def _heads(self, x: str, order: list[int]) -> str:
-        shape = self.graph.constant([0, 0, self.shape.heads, self.shape.hidden // self.shape.heads], np.int64)
+        shape = self.graph.constant(
+            [0, 0, self.shape.heads, self.shape.hidden // self.shape.heads], np.int64
+        )
         return self.graph.node("Transpose", self.graph.node("Reshape", x, shape), perm=order)
 
     def _attention(self, layer: int, entering: str) -> str:
@@ -222,15 +226,15 @@ class Bert:
         mixed = graph.node("MatMul", graph.node("Softmax", scores, axis=-1), v_heads)
         mixed = graph.node("Transpose", mixed, perm=[0, 2, 1, 3])
         mixed = graph.node("Reshape", mixed, graph.constant([0, 0, self.shape.hidden], np.int64))
-        dense = self._dense(layer, *READERS["context"], context)
+        dense = self._dense(layer, READERS["context"][0], context)
         return self._product(self._entering(mixed, context), *dense, context)
 
     def _feed_forward(self, layer: int, entering: str) -> str:
         graph, point = self.graph, (layer, "gelu")
-        weight, bias = self._dense(layer, *READERS["hidden"], (layer, "hidden"))
+        weight, bias = self._dense(layer, READERS["hidden"][0], (layer, "hidden"))
         x = self._product(entering, weight, None, (layer, "hidden"))
         x = graph.node("BiasGelu", x, graph.constant(bias), domain="com.microsoft")
         if self.quantisation is not None:
             x = graph.node("Mul", x, graph.constant(1 / self.quantisation[point].smooth))
-        dense = self._dense(layer, *READERS["gelu"], point)
+        dense = self._dense(layer, READERS["gelu"][0], point)
         return self._product(self._entering(x, point), *dense, point)

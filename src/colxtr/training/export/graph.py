@@ -31,7 +31,7 @@ class _Network(torch.nn.Module):
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         output = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
-        features = {
+        features: dict[str, torch.Tensor] = {
             "token_embeddings": output.last_hidden_state,
             "attention_mask": attention_mask,
         }

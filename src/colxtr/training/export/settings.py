@@ -70,8 +70,8 @@ def _checked(model: Any) -> tuple[Any, Any]:
     others = [module for module in list(model)[1:] if not isinstance(module, known)]
     if others:
         raise ModelError(
-            f"the model has a {type(others[0]).__name__}, which an encoder folder cannot hold; take "
-            "it out of the model"
+            f"the model has a {type(others[0]).__name__}, which an encoder folder cannot hold; "
+            "take it out of the model"
         )
     wrong = [m for m in model if isinstance(m, Normalize) and m.module_input_name[:5] != "token"]
     if wrong:

@@ -47,15 +47,13 @@ def check_static(model: Any) -> None:
     )
     if config.model_type != "bert" or config.hidden_act != "gelu" or not plain:
         raise ModelError(
-            f"int8 with ranges found beforehand is written for BERT with GELU and one matrix as its "
-            f"head; this is {config.model_type} with {len(head)} modules behind it: leave the "
+            "int8 with ranges found beforehand is written for BERT with GELU and one matrix as "
+            f"its head; this is {config.model_type} with {len(head)} modules behind it: leave the "
             "calibration texts out"
         )
 
 
-def write_static_int8(
-    model: Any, documents: list[str], queries: list[str], target: Path
-) -> None:
+def write_static_int8(model: Any, documents: list[str], queries: list[str], target: Path) -> None:
     """Write the int8 network of a BERT; `check_static` has been passed.
 
     Args:
@@ -81,13 +79,13 @@ def write_static_int8(
         for name, tensor in model[0].model.state_dict().items()
     }
     quantisation = _calibrate(weights, shape, _inputs(model, documents, queries))
-    (head,) = head_of(model)
+    head: Any = head_of(model)[0]
     projection = head.linear.weight.detach().float().cpu().numpy().T
     onnx.save(Bert(weights, shape, quantisation).build(projection), str(target))
 
 
 def _inputs(model: Any, documents: list[str], queries: list[str]) -> Iterator[dict[str, Any]]:
-    """ids and mask of each text, (1, length), as the model encodes it."""
+    """Ids and mask of each text, (1, length), as the model encodes it."""
     for texts, task in ((documents, "document"), (queries, "query")):
         prompt = (model.prompts or {}).get(task) or None
         for text in texts:
