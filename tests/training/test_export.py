@@ -300,3 +300,18 @@ def test_a_checkpoint_is_no_encoder_and_the_error_says_what_to_do(tmp_path: Path
     folder = made.stanford(tmp_path / "s").folder
     with pytest.raises(ModelError, match=r"colxtr export .* --output FOLDER"):
         colxtr.Encoder.load(folder)
+
+
+def test_the_examples_of_the_documentation_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import re
+
+    page = Path(__file__).parents[2] / "docs" / "models.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    made.stanford(tmp_path / "my-checkpoint")
+    made.plain(tmp_path / "my-encoder", "bert")
+    monkeypatch.chdir(tmp_path)
+    exec("\n".join(blocks), {})  # noqa: S102 - our own page
+    assert len(blocks) == 3
+    assert (tmp_path / "my-encoder-folder" / "colxtr.json").is_file()

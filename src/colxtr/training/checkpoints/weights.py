@@ -122,8 +122,8 @@ def check_loaded(encoder: Any, folder: Path) -> None:
     if missing:
         raise ModelError(
             f"{folder}: the weights lack {missing[0]!r} and {len(missing) - 1} other tensors of "
-            f"the {type(encoder).__name__} that config.json describes; they would be random: copy the "
-            "checkpoint again, or correct the names of its tensors"
+            f"the {type(encoder).__name__} that config.json describes; they would be random: copy "
+            "the checkpoint again, or correct the names of its tensors"
         )
 
 

@@ -60,8 +60,8 @@ def token_cosine(model: Any, folder: Path, *, exact: bool) -> float:
     if every.mean() < _INT8_COSINE:
         raise ModelError(
             f"int8 changes this model too much: token embeddings keep a cosine of "
-            f"{every.mean():.3f} on average, below {_INT8_COSINE}; give more texts to calibrate on, "
-            "or export it in float32"
+            f"{every.mean():.3f} on average, below {_INT8_COSINE}; give more texts to calibrate "
+            "on, or export it in float32"
         )
     return float(every.mean())
 

@@ -29,7 +29,8 @@ def write_credit(
         f"# {config.name}",
         "",
         f"A colxtr encoder folder: {config.dim} dimensions a token, {weights}. `colxtr export` "
-        f"made it of a checkpoint ({layout}); the weights are the checkpoint's, and so is its licence.",
+        f"made it of a checkpoint ({layout}); the weights are the checkpoint's, and so is the "
+        "licence.",
         "",
         f"- Licence: {_licence(card)}",
         f"- Queries up to {config.query_length} tokens, documents up to {config.document_length}.",
