@@ -10,6 +10,7 @@ from typing import Any
 import made_checkpoints as made
 import numpy as np
 import pytest
+import tokenizers
 import torch
 from made_checkpoints import TEXTS, Made, assert_alike
 from safetensors.torch import load_file, save_file
@@ -97,6 +98,26 @@ def test_the_encoder_and_prompts_of_a_dense_model_are_kept(tmp_path: Path) -> No
     check(model, lambda text, task: embed(("red " if task == "query" else "fox ") + text, task))
 
 
+def test_loading_and_saving_print_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for build in (made.stanford, made.primeqa):
+        model = load_model(build(tmp_path / build.__name__).folder, device="cpu")
+        save_model(model, tmp_path / f"{build.__name__} saved", warn=False)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_naming_the_room_imports_no_torch() -> None:
+    import subprocess
+    import sys
+
+    program = (
+        "import sys, colxtr.training.checkpoints as c, colxtr.training.export, colxtr.cli.export;"
+        "c.detect_layout; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_stanford_without_metadata_has_the_lengths_of_its_code(tmp_path: Path) -> None:
     model = load_model(made.stanford(tmp_path / "s", metadata=False).folder, device="cpu")
     assert model[0].query_expansion["length"] == 32
@@ -128,6 +149,24 @@ def test_lengths_and_prefixes_can_be_set(tmp_path: Path) -> None:
     assert model.preprocess(["fox"], prompt=model.prompts["query"], task="query")["input_ids"][
         0, 1
     ] == model.tokenizer.convert_tokens_to_ids("fox")
+
+
+def test_a_tokenizer_that_is_not_its_file_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = made.xtr(tmp_path / "xtr").folder
+    load_model(folder, device="cpu")
+    assert not caplog.records
+    file = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    file.normalizer = tokenizers.normalizers.Replace("fox", "red")  # T5's class knows of none
+    file.save(str(folder / "tokenizer.json"))
+    load_model(folder, device="cpu")
+    (record,) = caplog.records
+    assert "PreTrainedTokenizerFast" in record.getMessage()
+    made.change_json(folder / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
+    caplog.clear()
+    load_model(folder, device="cpu")
+    assert not caplog.records
 
 
 # -- projections ---------------------------------------------------------------------------------

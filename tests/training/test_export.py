@@ -312,6 +312,6 @@ def test_the_examples_of_the_documentation_run(
     made.stanford(tmp_path / "my-checkpoint")
     made.plain(tmp_path / "my-encoder", "bert")
     monkeypatch.chdir(tmp_path)
-    exec("\n".join(blocks), {})  # noqa: S102 - our own page
+    exec("\n".join(blocks), {})  # our own page
     assert len(blocks) == 3
     assert (tmp_path / "my-encoder-folder" / "colxtr.json").is_file()

@@ -4,6 +4,7 @@
     load.py         `load_model`: a folder or hub id becomes a MultiVectorEncoder
     builders.py     how each layout is put together
     weights.py      tensors of a checkpoint, and the proof that a model really has them
+    tokenizers_agree.py  is text read as tokenizer.json says?
     projection.py   new projections, random or started from token embeddings
     eos_mean.py     the one layer that sentence-transformers lacks (PrimeQA)
     prefixes.py     which part of a prompt is a vocabulary token

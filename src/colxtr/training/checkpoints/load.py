@@ -18,6 +18,7 @@ from colxtr.errors import ColxtrError, InputError, ModelError
 from colxtr.training.checkpoints.builders import NewProjection, build, transformer_folder
 from colxtr.training.checkpoints.layouts import Layout, detect_layout, find_checkpoint
 from colxtr.training.checkpoints.quiet import without_bars
+from colxtr.training.checkpoints.tokenizers_agree import warn_of_other_tokens
 from colxtr.training.checkpoints.weights import check_loaded
 
 _NEW = (Layout.DENSE, Layout.PLAIN)
@@ -81,6 +82,9 @@ def load_model(
     with without_bars(), _named(folder, layout):
         model = build(folder, layout, new)
         check_loaded(model[0].model, transformer_folder(folder))
+        warn_of_other_tokens(
+            transformer_folder(folder), model.tokenizer, lowercase=model[0].do_lower_case
+        )
     _check_dim(model, dim, folder)
     _override_lengths(model, query_length, document_length)
     _override_prefixes(model, query_prefix, document_prefix)
