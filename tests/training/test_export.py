@@ -19,12 +19,15 @@ from colxtr.encoder_config import EncoderConfig
 from colxtr.errors import InputError, ModelError
 from colxtr.training.checkpoints import load_model
 from colxtr.training.export import export, export_onnx
+from colxtr.training.export.agreement import token_cosine
 
 
-def modern_bert(folder: Path) -> Made:
-    path, reference = made.plain(folder, "modernbert")
-    model = load_model(path, dim=made.DIM, device="cpu")
-    return Made(path, reference(model[1].linear.weight.detach()))
+def modern_bert(folder: Path) -> Any:
+    return load_model(made.plain(folder, "modernbert")[0], dim=made.DIM, device="cpu")
+
+
+def t5(folder: Path) -> Any:
+    return load_model(made.xtr(folder).folder, device="cpu")
 
 
 LAYOUTS: dict[str, Callable[[Path], Made]] = {
@@ -89,16 +92,6 @@ def test_a_folder_holds_what_the_format_says(exported: Exported) -> None:
     assert not sizes[1].dim_value
 
 
-def test_the_model_is_left_as_it_was(tmp_path: Path) -> None:
-    model = load_model(made.stanford(tmp_path / "s").folder, device="cpu").train()
-    attention = model[0].model.config._attn_implementation
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    export_onnx(model, tmp_path / "out", quantize=None)
-    assert model.training
-    assert model[0].model.config._attn_implementation == attention
-    assert all(bool((value == before[name]).all()) for name, value in model.state_dict().items())
-
-
 def test_settings_of_a_colbert(tmp_path: Path) -> None:
     from colxtr.training.export.settings import encoder_config
 
@@ -141,29 +134,23 @@ def test_what_a_folder_cannot_say(tmp_path: Path) -> None:
     refused(pad_left, tmp_path / "1", "on the left")
     refused(pool, tmp_path / "2", "HierarchicalTokenPooling")
     refused(expand, tmp_path / "3", '"min"')
+
+    def lengthen(model: Any) -> None:
+        model[0].document_length = 999
+
     refused(allow, tmp_path / "4", "keep_only_token_ids")
+    refused(lengthen, tmp_path / "5", "document_length=64")
 
 
-def test_a_network_that_disagrees_is_not_handed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from colxtr.training.export import folder as module
-
-    model = load_model(made.stanford(tmp_path / "s").folder, device="cpu")
-    right = module.head_of
-
-    def wrong(model: Any) -> Any:
-        import copy
-
-        (head,) = right(model)
-        head = copy.deepcopy(head)
-        head.linear.weight.data[0] *= 1.1
-        return [head]
-
-    monkeypatch.setattr(module, "head_of", wrong)
+def test_a_network_that_disagrees_is_not_handed_over(exported: Exported) -> None:
+    model = load_model(exported.made.folder, device="cpu")
+    assert token_cosine(model, exported.folder, exact=True) > 0.99999
+    model[1].linear.weight.data[0] *= 1.1
     with pytest.raises(ModelError, match="disagrees with the model"):
-        export_onnx(model, tmp_path / "out", quantize=None)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["s"]
+        token_cosine(model, exported.folder, exact=True)
+    model[1].linear.weight.data.normal_()
+    with pytest.raises(ModelError, match="export it in float32"):
+        token_cosine(model, exported.folder, exact=False)
 
 
 # -- int8 ----------------------------------------------------------------------------------------
@@ -190,16 +177,22 @@ def test_both_kinds_with_calibration(tmp_path: Path) -> None:
     assert_alike(alone, exact.encode_queries([text])[0], least=0.95)
 
 
-@pytest.mark.parametrize("build", [made.xtr, modern_bert])
-def test_int8_of_any_network(build: Callable[[Path], Made], tmp_path: Path) -> None:
-    checkpoint = build(tmp_path / "c")
-    source: Any = checkpoint.folder
-    if build is modern_bert:  # the projection is random: the one of the reference is another
-        source = load_model(checkpoint.folder, dim=made.DIM, device="cpu")
-    report = export(source, tmp_path / "out")
+@pytest.mark.parametrize("build", [t5, modern_bert])
+def test_int8_of_any_network(build: Callable[[Path], Any], tmp_path: Path) -> None:
+    model = build(tmp_path / "c").train()
+    attention = model[0].model.config._attn_implementation
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    report = export(model, tmp_path / "out", quantize="both")
+    assert report.cosines["float32"] > 0.99999
     assert 0.97 < report.cosines["int8"] < 0.99999
-    kinds = {node.op_type for node in onnx.load(tmp_path / "out" / "model.onnx").graph.node}
+    kinds = {
+        node.op_type for node in onnx.load(tmp_path / "out" / "int8" / "model.onnx").graph.node
+    }
     assert "MatMulInteger" in kinds or "DynamicQuantizeMatMul" in kinds
+
+    assert model.training  # and nothing else of the model has changed
+    assert model[0].model.config._attn_implementation == attention
+    assert all(bool((value == before[name]).all()) for name, value in model.state_dict().items())
 
 
 def test_large_tables_become_int8_by_rows(tmp_path: Path) -> None:

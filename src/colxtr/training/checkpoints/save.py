@@ -132,7 +132,11 @@ def _take_place(temporary: Path, target: Path) -> None:
         return
     old = temporary.with_name(temporary.name + ".old")
     target.rename(old)
-    temporary.rename(target)
+    try:
+        temporary.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
     shutil.rmtree(old)
 
 

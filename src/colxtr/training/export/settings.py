@@ -104,6 +104,12 @@ def _length(transformer: Any, task: str) -> int:
     length = length or transformer.max_seq_length or transformer.tokenizer.model_max_length
     if not length or length > _LONGEST:
         raise ModelError(f"the model has no {task}_length; load it with {task}_length=...")
+    positions = getattr(transformer.config, "max_position_embeddings", None)
+    if positions and length > (most := min(positions, transformer.tokenizer.model_max_length)):
+        raise ModelError(
+            f"{task}_length is {length}, and the encoder has positions for {most} tokens; load the "
+            f"model with {task}_length={most}"
+        )
     return int(length)
 
 
