@@ -161,15 +161,15 @@ def _write(
         else:
             write_static_int8(model, *texts, place / config.onnx)
             weights = "int8 with ranges of activations found beforehand"
-        _write_rest(model, config, place, weights)
+        named = config if len(kinds) == 1 else replace(config, name=f"{config.name}-{kind}")
+        _write_rest(model, named, place, weights)
         cosines[kind] = token_cosine(model, place, exact=kind == _FLOAT)
     shutil.rmtree(exact)
     return cosines
 
 
 def _write_rest(model: Any, config: EncoderConfig, folder: Path, weights: str) -> None:
-    suffix = "" if weights == _FLOAT else f"-{_INT8}"
-    replace(config, name=config.name.removesuffix(suffix) + suffix).write(folder)
+    config.write(folder)
     tokenizer = tokenizers.Tokenizer.from_str(model.tokenizer.backend_tokenizer.to_str())
     tokenizer.no_padding()
     tokenizer.no_truncation()
