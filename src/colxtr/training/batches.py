@@ -90,6 +90,14 @@ class BatchOrder:
             self._set, [self._taken(self._set.tuples[i], int(i), epoch) for i in ordinals]
         )
 
+    def sample_documents(self, count: int, number: int) -> list[str]:
+        """Texts of relevant documents, drawn by the seed and a number; the same on all processes."""
+        generator = np.random.default_rng([self._seed, number, count])
+        n_tuples = len(self._set.tuples)
+        drawn = generator.choice(n_tuples, min(count, n_tuples), replace=False)
+        names = dict.fromkeys(self._set.tuples[int(i)].document_ids[0] for i in drawn)
+        return [self._set.documents[name] for name in names]
+
     def _permutation(self, epoch: int) -> np.ndarray:
         if self._epoch is None or self._epoch[0] != epoch:
             generator = np.random.default_rng([self._seed, epoch])

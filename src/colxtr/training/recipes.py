@@ -21,7 +21,7 @@ def _range(default: Any, low: float, high: float = float("inf"), *, above: bool 
     return field(default=default, metadata={"low": low, "high": high, "above": above})
 
 
-def _choice(default: str, *choices: str) -> Any:
+def _choice(default: str | None, *choices: str) -> Any:
     return field(default=default, metadata={"choices": choices})
 
 
@@ -30,33 +30,39 @@ class ModelSettings:
     """Where training begins.
 
     Attributes:
-        source: A folder or hub id in any layout that loads; given on the command line too.
-        dim: Dimensions of a token embedding; None keeps the model's own.
+        source: A folder or hub id in any layout that `load_model` knows.
+        dim: Dimensions of a new projection; None: 128, or the model's own.
+        projection: Kind of a new projection; None: "linear".
+        start_from_texts: Start a new linear projection from the strongest directions of token
+            embeddings of so many documents and as many queries; 0: from random weights.
         query_length: Most tokens of a query; None keeps the model's own.
         document_length: Most tokens of a document; likewise.
     """
 
     source: str = ""
     dim: int | None = _range(None, 16, 1024)
+    projection: str | None = _choice(None, "linear", "mlp", "residual")
+    start_from_texts: int = _range(0, 0)
     query_length: int | None = _range(None, 2, 32_768)
     document_length: int | None = _range(None, 2, 32_768)
 
 
 @dataclass(frozen=True, slots=True)
 class DataSettings:
-    """What is trained on; paths in a recipe are relative to the folder of the command.
+    """What is trained on. Paths are relative to the folder that the command runs in.
 
     Attributes:
-        tuples: Files of n-way tuples, triples or scores.
-        queries: Their queries: BEIR folder, jsonl or tsv.
-        documents: Their documents.
-        qrels: Known relevant documents; a split of a BEIR folder, or a file.
+        tuples: A file of tuples, or a collection that brings its own. Empty: each judged pair of
+            the collections is an example, and all its negatives are those of the batch.
+        collections: Where the texts are: folders or hub ids, `name=folder` where there are several.
+        split: Of their judgements.
+        store: A folder for texts that are to be read from the disk; empty: they are in memory.
     """
 
-    tuples: tuple[str, ...] = ()
-    queries: tuple[str, ...] = ()
-    documents: tuple[str, ...] = ()
-    qrels: tuple[str, ...] = ()
+    tuples: str = ""
+    collections: tuple[str, ...] = ()
+    split: str = "train"
+    store: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,8 @@ class ObjectiveSettings:
         teacher_temperature: Of the teacher's scores.
         teacher_normalisation: Of the teacher's scores of a tuple.
         self_temperature: Of the self-distillation, on both sides.
+        self_projected: Whether the untrained model speaks through its projection; without it, all
+            dimensions of its encoder do.
         n_bits: Train through the codec of an index of so many bits (straight-through); 0: without.
         n_centroids: Of that codec.
         codec_documents: Documents from whose tokens it is trained.
@@ -101,6 +109,7 @@ class ObjectiveSettings:
     teacher_temperature: float = _range(1.0, 0, above=True)
     teacher_normalisation: str = _choice("none", "none", "min-max", "z-score")
     self_temperature: float = _range(0.05, 0, above=True)
+    self_projected: bool = False
     n_bits: int = field(default=0, metadata={"choices": (0, 1, 2, 4, 8)})
     n_centroids: int = _range(1024, 1)
     codec_documents: int = _range(512, 1)
