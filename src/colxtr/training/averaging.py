@@ -16,7 +16,9 @@ from colxtr.errors import InputError
 Weights = Mapping[str, Tensor]
 
 
-def average_weights(states: Sequence[Weights], shares: Sequence[float] | None = None) -> dict[str, Tensor]:
+def average_weights(
+    states: Sequence[Weights], shares: Sequence[float] | None = None
+) -> dict[str, Tensor]:
     """The weighted mean of weights by name (Wortsman et al. 2022, "Model soups").
 
     Args:

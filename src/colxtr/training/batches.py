@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from colxtr.errors import InputError
-from colxtr.training.recipes import BatchSettings
 from colxtr.training.sets import NWayTuple, TrainingSet
+from colxtr.training.settings import BatchSettings
 
 Ordinals = Sequence[int]
 
@@ -91,7 +91,7 @@ class BatchOrder:
         )
 
     def sample_documents(self, count: int, number: int) -> list[str]:
-        """Texts of relevant documents, drawn by the seed and a number; the same on all processes."""
+        """Texts of relevant documents, drawn by the seed and a number: the same everywhere."""
         generator = np.random.default_rng([self._seed, number, count])
         n_tuples = len(self._set.tuples)
         drawn = generator.choice(n_tuples, min(count, n_tuples), replace=False)

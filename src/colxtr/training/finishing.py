@@ -11,8 +11,8 @@ from pathlib import Path
 from torch import Tensor
 
 from colxtr.training.averaging import average_weights
-from colxtr.training.recipes import TrainSettings
 from colxtr.training.run_state import model_weights
+from colxtr.training.settings import TrainSettings
 from colxtr.training.snapshots import snapshots
 
 

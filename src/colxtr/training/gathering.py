@@ -66,7 +66,8 @@ def gather_tokens(tokens: Tokens) -> Tokens:
     missing = (0, length - tokens.mask.shape[1], 0, n_texts - tokens.mask.shape[0])
     embeddings = F.pad(tokens.embeddings, (0, 0, *missing)).contiguous()
     mask = F.pad(tokens.mask.byte(), missing).contiguous()
-    return Tokens(_AllGather.apply(embeddings), torch.cat(_all_gathered(mask)).bool())
+    gathered = _AllGather.apply(embeddings)  # type: ignore[no-untyped-call]
+    return Tokens(gathered, torch.cat(_all_gathered(mask)).bool())
 
 
 def gather_keys(keys: Tensor) -> Tensor:
@@ -119,7 +120,7 @@ class _AllGather(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         gradient = gradient.contiguous()
         dist.all_reduce(gradient)
         start = process_number() * ctx.n_rows

@@ -13,8 +13,8 @@ from typing import Any
 
 from colxtr.errors import InputError
 from colxtr.training.gathering import n_processes
-from colxtr.training.recipes import TrainSettings
 from colxtr.training.sets import TrainingSet
+from colxtr.training.settings import TrainSettings
 from colxtr.training.snapshots import read_state
 
 _TUPLES = 10_000  # that are looked at

@@ -8,7 +8,7 @@ their tokens. Knows nothing of losses, texts or models.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -66,7 +66,7 @@ def best_matches(
     Returns:
         Similarities in float32 (float64 for float64 embeddings), and what was retrieved.
     """
-    similarities, matched = _BestMatches.apply(
+    similarities, matched = _BestMatches.apply(  # type: ignore[no-untyped-call]
         _computed(queries.embeddings),
         _computed(documents.embeddings),
         queries.mask.bool(),
@@ -86,7 +86,7 @@ class _BestMatches(torch.autograd.Function):
     """`best_matches` with a backward pass of its own."""
 
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0917 (torch passes by position)
         ctx: Any,
         queries: Tensor,
         documents: Tensor,
@@ -114,13 +114,15 @@ class _BestMatches(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         queries, documents, best, matched = ctx.saved_tensors
         rows, tokens = queries.flatten(0, 1), documents.flatten(0, 1)
         gradient = gradient.reshape(best.shape).masked_fill(~matched, 0)
         row_gradient = F.embedding_bag(best, tokens, per_sample_weights=gradient, mode="sum")
         token_gradient = torch.zeros_like(tokens)
-        for block in _blocks(len(rows), documents.shape[0] * documents.shape[2], ctx.block_elements):
+        for block in _blocks(
+            len(rows), documents.shape[0] * documents.shape[2], ctx.block_elements
+        ):
             each = gradient[block, :, None] * rows[block, None, :]  # (n_rows, n_documents, dim)
             token_gradient += torch.ops.aten.embedding_dense_backward(
                 each, best[block], len(tokens), -1, False
@@ -162,7 +164,7 @@ def _least_retrieved(
     """Each row's `k_train`-th largest similarity, (n_rows, 1): its retrieved are those from it."""
     k = min(k_train, int(document_mask.sum()))
     if k == 0:
-        return cast(Tensor, values.new_full((len(values), 1), torch.inf))
+        return values.new_full((len(values), 1), torch.inf)
     if similarities.device.type == "cpu":  # NumPy's selection takes a third of the time of topk
         place = similarities.shape[1] - k
         selected = np.partition(similarities.numpy(), place, axis=1)[:, place]

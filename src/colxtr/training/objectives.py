@@ -16,7 +16,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from colxtr.training.matching import Matches, Tokens, best_matches
-from colxtr.training.recipes import ObjectiveSettings
+from colxtr.training.settings import ObjectiveSettings
 
 NO_DOCUMENT = -1  # fills up rows of columns and keys
 
@@ -195,7 +195,11 @@ class Objective(nn.Module):
         parts = (contrastive, distillation, self_distillation)
         weights = (settings.contrastive, settings.distillation, settings.self_distillation)
         total = sum(
-            (weight * part for weight, part in zip(weights, parts, strict=True) if part is not None),
+            (
+                weight * part
+                for weight, part in zip(weights, parts, strict=True)
+                if part is not None
+            ),
             start=zero,
         )
         return Losses(total, *parts)
@@ -273,7 +277,9 @@ def k_train_at(settings: ObjectiveSettings, step: int, n_valid_tokens: int) -> i
     if settings.scoring != "xtr":
         return None
     start = _as_number(settings.k_train, n_valid_tokens)
-    end = start if settings.k_train_end is None else _as_number(settings.k_train_end, n_valid_tokens)
+    end = (
+        start if settings.k_train_end is None else _as_number(settings.k_train_end, n_valid_tokens)
+    )
     progress = min(1.0, step / settings.k_train_steps) if settings.k_train_steps else 0.0
     return max(1, min(n_valid_tokens, round(start + progress * (end - start))))
 

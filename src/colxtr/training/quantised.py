@@ -52,7 +52,8 @@ def round_trip(embeddings: NDArray[np.float32], codec: Codec) -> NDArray[np.floa
     assert encoded.gains is not None, "codecs here have residuals"
     centroids = arrays["centroids"][encoded.centroids].astype(np.float32)
     centroids *= arrays["centroid_scales"][encoded.centroids, None]
-    rotated = centroids + arrays["gains"][encoded.gains, None] * _codewords(encoded.codes, codec)
+    rotated = centroids
+    rotated += arrays["gains"][encoded.gains, None] * _codewords(encoded.codes, codec)
     if encoded.lengths is not None:
         rotated *= arrays["lengths"][encoded.lengths, None]
     return codec.rotated_back(rotated)

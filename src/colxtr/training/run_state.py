@@ -69,7 +69,9 @@ class RunState:
     def write(self, folder: Path, step: Step, optimizer: torch.optim.Optimizer) -> Path:
         """Write a snapshot; errors as `write_snapshot`."""
         remembered = _optimizer_tensors(step, optimizer)
-        state: dict[str, Any] = {name: value for name, value in vars(self).items() if name != "step"}
+        state: dict[str, Any] = {
+            name: value for name, value in vars(self).items() if name != "step"
+        }
         if step.codec is not None:
             state["codec_n_bits"] = step.codec.n_bits
             remembered |= {
@@ -77,9 +79,7 @@ class RunState:
             }
         weights = {_MODEL + name: each for name, each in step.model.model.state_dict().items()}
         weights |= {_OBJECTIVE + name: each for name, each in step.objective.state_dict().items()}
-        return write_snapshot(
-            folder, self.step, weights=weights, optimizer=remembered, state=state
-        )
+        return write_snapshot(folder, self.step, weights=weights, optimizer=remembered, state=state)
 
     def restore(self, snapshot: Path, step: Step, optimizer: torch.optim.Optimizer) -> None:
         """Become what a snapshot holds: the model, the optimizer and the random numbers, too.
@@ -117,9 +117,7 @@ def model_weights(snapshot: Path) -> dict[str, Tensor]:
 def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors whose names begin so, without that."""
     return {
-        name.removeprefix(prefix): each
-        for name, each in tensors.items()
-        if name.startswith(prefix)
+        name.removeprefix(prefix): each for name, each in tensors.items() if name.startswith(prefix)
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from colxtr.training.recipes import OptimizerSettings
+from colxtr.training.settings import OptimizerSettings
 
 
 def rate_at(settings: OptimizerSettings, step: int) -> float:

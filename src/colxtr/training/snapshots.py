@@ -157,7 +157,7 @@ def _aliases(path: Path) -> dict[str, str]:
 def random_state() -> dict[str, Tensor]:
     """The state of Python's, NumPy's and torch's generators, as tensors."""
     version, internal, gauss = random.getstate()
-    _, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
+    _, keys, position, has_gauss, cached = np.random.get_state()
     state = {
         "python": torch.tensor([version, *internal]),
         "python_gauss": torch.tensor([] if gauss is None else [gauss], dtype=torch.float64),
@@ -176,8 +176,14 @@ def restore_random_state(state: Mapping[str, Tensor]) -> None:
     gauss = state["python_gauss"].tolist()
     random.setstate((version, tuple(internal), gauss[0] if gauss else None))
     has_gauss, position, *keys = state["numpy"].tolist()
-    legacy = ("MT19937", np.array(keys, np.uint32), position, has_gauss, state["numpy_gauss"].item())
-    np.random.set_state(legacy)  # noqa: NPY002
+    legacy = (
+        "MT19937",
+        np.array(keys, np.uint32),
+        position,
+        has_gauss,
+        state["numpy_gauss"].item(),
+    )
+    np.random.set_state(legacy)
     torch.set_rng_state(state["torch"])
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])

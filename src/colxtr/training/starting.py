@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from colxtr.errors import InputError
-from colxtr.training.recipes import DataSettings, ModelSettings
 from colxtr.training.sets import NWayTuple, TrainingSet
+from colxtr.training.settings import DataSettings, ModelSettings
 from colxtr.training.tuple_files import Collection, read_collections, read_training_set
 
 

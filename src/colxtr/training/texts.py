@@ -38,7 +38,8 @@ class TextModel:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.model.parameters()).device
+        device: torch.device = next(self.model.parameters()).device
+        return device
 
     def tokenize(self, texts: Sequence[str], task: str) -> list[Features]:
         """Token ids of texts, cut to the model's length; task is "query" or "document"."""

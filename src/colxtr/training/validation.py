@@ -17,7 +17,7 @@ import numpy as np
 from colxtr.corpora import read_documents, read_queries
 from colxtr.errors import CorpusError
 from colxtr.index import Index
-from colxtr.training.recipes import EvaluationSettings
+from colxtr.training.settings import EvaluationSettings
 from colxtr.training.texts import TextModel
 
 _CUT = 10  # of nDCG@10
@@ -114,9 +114,7 @@ def evaluate(model: TextModel, collection: Collection, *, n_bits: int) -> float:
     dim = int(model.model.get_embedding_dimension())
     with tempfile.TemporaryDirectory() as temporary:
         with Index.create(f"{temporary}/index", dim=dim, n_bits=n_bits) as index:
-            index.add_embeddings(
-                collection.documents, (each.cpu().numpy() for each in documents)
-            )
+            index.add_embeddings(collection.documents, (each.cpu().numpy() for each in documents))
         with Index.open(f"{temporary}/index") as index:
             found = {
                 query: [hit.id for hit in index.search_embeddings(each.cpu().numpy(), k=_CUT)]
