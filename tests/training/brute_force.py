@@ -1,4 +1,4 @@
-"""The training scores and losses as loops over the formulas: what the fast ones are held against."""
+"""Training scores and losses as loops over the formulas: what the fast ones are held against."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def cross_entropy(scores: Floats, positives: list[int], allowed: Mask, temperatu
     return total / len(positives)
 
 
-def divergence(
+def divergence(  # noqa: PLR0917
     student: Floats, teacher: Floats, valid: Mask, t_student: float, t_teacher: float, how: str
 ) -> float:
     terms = []

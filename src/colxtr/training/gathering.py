@@ -83,10 +83,9 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
     if n_processes() == 1:
         return
     for parameter in parameters:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-        dist.all_reduce(parameter.grad)
-        parameter.grad /= n_processes()
+        if parameter.grad is not None:  # a pooler, say, has none on any process
+            dist.all_reduce(parameter.grad)
+            parameter.grad /= n_processes()
 
 
 def mean_over_processes(values: Tensor) -> Tensor:

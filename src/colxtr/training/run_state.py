@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from colxtr.codec import Codec
-from colxtr.errors import InputError
 from colxtr.training.gathering import process_number
 from colxtr.training.snapshots import (
     OPTIMIZER,
@@ -85,7 +84,7 @@ class RunState:
         """Become what a snapshot holds: the model, the optimizer and the random numbers, too.
 
         Raises:
-            InputError: A file is missing or damaged, or is of another model.
+            InputError: A file is missing or damaged.
         """
         state = read_state(snapshot)
         for name in vars(self):
@@ -96,12 +95,10 @@ class RunState:
         step.objective.load_state_dict(part(weights, _OBJECTIVE))
         remembered = read_tensors(snapshot / OPTIMIZER)
         for name, parameter in _learnt(step, optimizer):
-            memory = part(remembered, f"{name}/")
-            if not memory:
-                raise InputError(f"{snapshot / OPTIMIZER} has nothing of {name}; remove {snapshot}")
-            optimizer.state[parameter] = {
-                key: each.to(parameter.device) for key, each in memory.items()
-            }
+            if memory := part(remembered, f"{name}/"):  # nothing where no gradient ever came
+                optimizer.state[parameter] = {
+                    key: each.to(parameter.device) for key, each in memory.items()
+                }
         if codec := part(remembered, _CODEC):
             arrays = {name: each.numpy() for name, each in codec.items()}
             step.codec = Codec(state["codec_n_bits"], arrays)
