@@ -49,7 +49,7 @@ def test_a_batch_has_each_document_once() -> None:
 def test_negatives_first_or_drawn() -> None:
     given = tiny_set(n=8, ways=6, scored=True)
     first = BatchOrder(given, BatchSettings(size=8, n_ways=3), seed=0)[0]
-    assert {scores for scores in first.scores} == {(6.0, 5.0, 4.0)}
+    assert set(first.scores) == {(6.0, 5.0, 4.0)}
     drawn = BatchOrder(given, BatchSettings(size=8, n_ways=3, negatives="sample"), seed=0)
     both = [drawn[0].scores, drawn[1].scores]
     assert {scores[0] for batch in both for scores in batch if scores} == {6.0}
@@ -124,7 +124,7 @@ def test_texts_are_encoded_as_sentence_transformers_does(tmp_path, expansion) ->
     texts = ["a.b c", "a", "the red fox runs over " * 9, "x y. z", "k l m n o p q"]
     ours = TextModel(model, tokens_per_forward=24)
     for task, encode in (("query", model.encode_query), ("document", model.encode_document)):
-        expected = encode(texts, convert_to_tensor=True, show_progress_bar=False)
+        expected = encode(texts, show_progress_bar=False, convert_to_numpy=False)
         for mine, theirs in zip(ours.encode_texts(texts, task, batch=3), expected, strict=True):
             torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-5)
     assert len(ours.groups(ours.tokenize(texts, "document"))) > 2

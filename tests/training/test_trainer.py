@@ -273,7 +273,7 @@ def test_sets_that_do_not_fit(bert: Path, tmp_path: Path) -> None:
     missing = TrainingSet(given.queries, {"d0": "a"}, given.tuples, given.positives)
     with pytest.raises(InputError, match="which is not among the documents"):
         train(made(bert), missing, tmp_path)
-    with pytest.raises(InputError, match="names no model; set model.source"):
+    with pytest.raises(InputError, match=r"names no model; set model.source"):
         train(replace(made(bert), model=TrainSettings().model), given, tmp_path)
 
 

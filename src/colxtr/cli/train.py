@@ -7,11 +7,9 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
-
-from colxtr.cli.guard import add_hint
 
 if TYPE_CHECKING:
     from colxtr.training.run import Progress, TrainResult
@@ -34,7 +32,7 @@ def train(
         bool, typer.Option("--json", help="Print the progress and the result as JSON lines.")
     ] = False,
 ) -> None:
-    """Train a model: ColBERT, XTR or ColXTR, with distillation if the tuples have scores.
+    """Train a model by a recipe: ColBERT, XTR, ColXTR.
 
     A recipe has the tables model, data, objective, batches, optimizer, checkpoints and evaluation;
     docs/training.md lists their keys, recipes/ has some to copy. The output folder gets model/ (the
@@ -54,6 +52,7 @@ def train(
 
     chosen = read_recipe(recipe, settings or ())
     # Heavy, so after the mistakes that a recipe can have.
+    from colxtr.training.gathering import process_number  # noqa: PLC0415
     from colxtr.training.starting import load_data  # noqa: PLC0415
     from colxtr.training.trainer import train as run  # noqa: PLC0415
 
@@ -66,10 +65,8 @@ def train(
         if saved := sorted((output / "checkpoints").glob("step-*")):
             sys.stderr.write(f"saved {saved[-1]}; run the same command to go on\n")
         raise interrupt from None
-    except Exception as error:
-        add_hint(error, "what is in the output folder is whole; run the same command to go on")
-        raise
-    _print_result(result, as_json)
+    if process_number() == 0:
+        _print_result(result, as_json)
 
 
 class _Lines:
@@ -117,5 +114,14 @@ def _print_result(result: TrainResult, as_json: bool) -> None:
     sys.stdout.write(f"{result.model}\n")
 
 
-def _show_warning(message: Warning | str, *_: object) -> None:
+def _show_warning(  # noqa: PLR0917 (as Python's own)
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show a warning as people read it, without the line of code that it came from."""
+    del category, filename, lineno, file, line
     sys.stderr.write(f"warning: {message}\n")

@@ -54,7 +54,7 @@ def check_same_run(snapshot: Path, identity: dict[str, Any]) -> None:
     """
     there = _flat(read_state(snapshot).get("identity", {}))
     ours = _flat(identity)
-    for name in ours.keys() | there.keys():
+    for name in [*ours, *(there.keys() - ours.keys())]:
         if ours.get(name) != there.get(name):
             raise InputError(
                 f"{snapshot.parent.parent} holds a run with {name} = {there.get(name)!r}, not "

@@ -99,7 +99,8 @@ class Run:
         model: Any,
         report: Callable[[Progress], None],
     ) -> None:
-        self.settings, self.set, self.output, self.report = settings, training_set, output, report
+        self.settings, self.output = settings, output
+        self.report = report if process_number() == 0 else _tell_nobody
         batches = settings.batches
         _check_scores(settings, training_set)
         self.order = BatchOrder(
@@ -275,6 +276,10 @@ class Run:
         wait_for_all()
         state = self.state
         return TrainResult(target, state.step, state.loss, measure, state.before, state.best_step)
+
+
+def _tell_nobody(_: Progress) -> None:
+    """What all processes but the first report."""
 
 
 class _Ahead:
