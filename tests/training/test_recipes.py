@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,12 @@ def test_broken_overrides(tmp_path: Path, override: str) -> None:
 def test_a_missing_recipe(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such recipe; recipes/ has some"):
         read_recipe(tmp_path / "none.toml")
+
+
+def test_the_documentation_names_every_setting_with_its_default() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    for table, values in asdict(TrainSettings()).items():
+        for name, value in values.items() if isinstance(values, dict) else ():
+            shown = {None: "none", True: "true", False: "false", (): "[]"}
+            default = shown[value] if isinstance(value, bool | None | tuple) else repr(value)
+            assert f"`{name} = {default}`" in text.partition(f"**[{table}]**")[2], (table, name)

@@ -1,4 +1,4 @@
-"""The command line: `colxtr index`, `search`, `info`, `train`, `demo`.
+"""The command line: `colxtr index`, `search`, `info`, `demo`, `train`, `export`.
 
 Each command is a file of its own and imports what it needs when it runs, so that `--help` and
 mistakes in the arguments are answered at once. Knows nothing that the package cannot do without
@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from colxtr.cli.demo import demo
+from colxtr.cli.export import export
 from colxtr.cli.guard import guarded, show_tracebacks
 from colxtr.cli.index import index
 from colxtr.cli.info import info
@@ -30,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: fast, and the same in a pipe
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (index, search, info, train, demo):
+for _command in (index, search, info, demo, train, export):
     app.command(no_args_is_help=_command is not demo)(guarded(_command))
 
 

@@ -48,8 +48,10 @@ def train(
         colxtr train my.toml -o runs/d --set batches.precision=bfloat16
         torchrun --nproc-per-node 4 -m colxtr train my.toml -o runs/e
     """  # noqa: D301
+    from colxtr.training.needs import need_torch  # noqa: PLC0415
     from colxtr.training.recipes import read_recipe  # noqa: PLC0415
 
+    need_torch("colxtr train")
     chosen = read_recipe(recipe, settings or ())
     # Heavy, so after the mistakes that a recipe can have.
     from colxtr.training.gathering import process_number  # noqa: PLC0415
