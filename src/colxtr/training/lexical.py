@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from colxtr.errors import InputError, MissingDependencyError
+from colxtr.errors import InputError
+from colxtr.training.libraries import imported
 
 _WORD = re.compile(r"\b\w\w+\b")
 _RUN = re.compile(r"\w+")
@@ -58,7 +59,7 @@ class Bm25:
     ) -> None:
         if not documents:
             raise InputError("there are no documents to search")
-        bm25s = _imported("bm25s")
+        bm25s = _library("bm25s")
         self._tokenizer = _tokenizer(language)
         self._progress = progress
         self._ids = list(documents)
@@ -96,15 +97,13 @@ class Bm25:
 
 
 def _tokenizer(language: str) -> Any:
-    tokenization = _imported("bm25s.tokenization")
+    tokenization = _library("bm25s.tokenization")
     make = partial(tokenization.Tokenizer, lower=True)
     if language == "bigrams":
         return make(splitter=_bigrams, stopwords=[], stemmer=None)
     if language == "none":
         return make(splitter=_WORD.findall, stopwords=[], stemmer=None)
-    return make(
-        splitter=_WORD.findall, stopwords=_stop_words(language), stemmer=_stemmer(language)
-    )
+    return make(splitter=_WORD.findall, stopwords=_stop_words(language), stemmer=_stemmer(language))
 
 
 def _bigrams(text: str) -> list[str]:
@@ -114,13 +113,13 @@ def _bigrams(text: str) -> list[str]:
 
 
 def _stop_words(language: str) -> list[str]:
-    words = _imported("bm25s.stopwords")
+    words = _library("bm25s.stopwords")
     name = "STOPWORDS_EN" if language == "english" else f"STOPWORDS_{language.upper()}"
     return list(getattr(words, name, ()))
 
 
 def _stemmer(language: str) -> Callable[[str], str]:
-    snowball = _imported("Stemmer")
+    snowball = _library("Stemmer")
     known = snowball.algorithms()
     if language not in known:
         raise InputError(
@@ -131,13 +130,6 @@ def _stemmer(language: str) -> Callable[[str], str]:
     return stem
 
 
-def _imported(name: str) -> Any:
-    import importlib  # noqa: PLC0415
 
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"mining with BM25 needs {name}, which cannot be imported ({error}); "
-            "install it with: pip install 'colxtr[train]'"
-        ) from None
+def _library(name: str) -> Any:
+    return imported(name, "mining with BM25")
