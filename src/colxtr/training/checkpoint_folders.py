@@ -16,6 +16,7 @@ from colxtr.storage.files import make_folder, named_errors, write_atomically
 from colxtr.training.libraries import imported
 from colxtr.training.parts import changed
 
+_REPORT = "colxtr_training.json"
 _COMPLETE = "complete"  # an empty file, written after all others of a checkpoint
 
 
@@ -78,20 +79,40 @@ def marking(advance: Callable[[int], None]) -> Any:
     return Marking()
 
 
-def finish(output: Path, work: Path, save: Callable[[str], None]) -> None:
-    """Save the result so that it is there as a whole or not at all, and remove the work."""
-    partial = output.with_name(f"{output.name}.partial")
+def finished(output: Path, about: Mapping[str, object]) -> dict[str, Any] | None:
+    """The report of a run with these settings whose result is there; None if there is none."""
+    content = _read(output / _REPORT)
+    if content is None or content["about"] != json.loads(json.dumps(about)):
+        return None
+    report: dict[str, Any] = content["report"]
+    return report
+
+
+def finish(
+    output: Path, about: Mapping[str, object], report: object, save: Callable[[str], None]
+) -> None:
+    """Save the result so that it is there as a whole or not at all, and remove the work.
+
+    Args:
+        output: The folder of the result; what is there is replaced.
+        about: As `begin` had it.
+        report: What the run came to, as JSON.
+        save: Writes the result into a folder.
+    """
+    partial, work = output.with_name(f"{output.name}.partial"), work_folder(output)
     with named_errors(output):
         shutil.rmtree(partial, ignore_errors=True)
         save(str(partial))
+        content = json.dumps({"about": about, "report": report}, indent=1)
+        (partial / _REPORT).write_text(content, encoding="utf-8")
         if output.exists():
             shutil.rmtree(output)
         partial.replace(output)
         shutil.rmtree(work)
 
 
-def _read(path: Path) -> dict[str, object] | None:
+def _read(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
-    value: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+    value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return value

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from colxtr.errors import InputError
 from colxtr.progress import progress_bar
-from colxtr.training.checkpoint_folders import begin, finish, last_checkpoint, marking
+from colxtr.training.checkpoint_folders import begin, finish, finished, last_checkpoint, marking
 from colxtr.training.fingerprints import of_value
 from colxtr.training.libraries import imported, quiet
 from colxtr.training.sampling import sampled
@@ -113,7 +113,7 @@ def distil(
         student: Folder or hub id of the cross-encoder to go on with, or of a plain encoder, which
             gets a new head.
         output: The folder of the trained model; appears when it is finished. Checkpoints are in
-            `<output>.work/` until then.
+            `<output>.work/` until then. If it is there, of the same settings, nothing is done.
         settings: How.
         key: Anything in JSON that tells which set and student these are.
         progress: Show a progress bar.
@@ -128,6 +128,8 @@ def distil(
     examples = [_narrowed(example, settings) for example in training_set.tuples]
     held_out, trained = _split(examples, settings)
     about = {**asdict(settings), "tuples": _digest(examples), "student": student, "input": key}
+    if (done := finished(output, about)) is not None:
+        return DistilReport(**done)
     work = begin(output, about)
     last = last_checkpoint(work)
     model = load_cross_encoder(student, max_length=settings.max_length, seed=settings.seed)
@@ -139,16 +141,18 @@ def distil(
         trainer.add_callback(marking(advance))
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
     after = _measured(model, held_out, training_set, settings)
-    finish(output, work, model.save_pretrained)
-    return DistilReport(
-        len(trained), int(trainer.state.global_step), len(held_out), *_interleaved(before, after)
+    report = DistilReport(
+        tuples=len(trained),
+        steps=int(trainer.state.global_step),
+        held_out=len(held_out),
+        kl_before=before[0],
+        kl_after=after[0],
+        positive_first_before=before[1],
+        positive_first_after=after[1],
     )
-
-
-def _interleaved(
-    before: tuple[float, float], after: tuple[float, float]
-) -> tuple[float, float, float, float]:
-    return before[0], after[0], before[1], after[1]
+    with quiet():
+        finish(output, about, asdict(report), model.save_pretrained)
+    return report
 
 
 def _narrowed(example: NWayTuple, settings: DistilSettings) -> NWayTuple:
@@ -284,9 +288,11 @@ def _trainer(model: Any, data: Any, work: Path, settings: DistilSettings) -> Any
         dataloader_pin_memory=torch.cuda.is_available(),
     )
     with quiet():
-        return library.CrossEncoderTrainer(
+        trainer = library.CrossEncoderTrainer(
             model=model,
             args=arguments,
             train_dataset=data,
             loss=losses.NWayKLLoss(model, temperature=settings.temperature),
         )
+    trainer.remove_callback(imported("transformers", _PURPOSE).PrinterCallback)
+    return trainer

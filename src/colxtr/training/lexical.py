@@ -130,6 +130,5 @@ def _stemmer(language: str) -> Callable[[str], str]:
     return stem
 
 
-
 def _library(name: str) -> Any:
     return imported(name, "mining with BM25")

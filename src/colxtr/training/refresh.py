@@ -7,26 +7,34 @@ loss that follows.
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from colxtr.documents import Document
 from colxtr.errors import InputError
 from colxtr.index import Index
-from colxtr.progress import progress_bar
+from colxtr.progress import Meter, progress_bar
+from colxtr.storage.files import write_atomically
+from colxtr.storage.manifest import newest_generation
 from colxtr.training.checkpoint_folders import begin
 from colxtr.training.lexical import Candidate
-from colxtr.training.mine import MineReport, MineSettings, Propose, checking, judged_queries, mine_with
+from colxtr.training.mine import (
+    MineReport,
+    MineSettings,
+    Propose,
+    checking,
+    judged_queries,
+    mine_with,
+)
 from colxtr.training.score import ScoreReport, known_scores, score
 from colxtr.training.selection import Selection
 from colxtr.training.sets import NWayTuple, TrainingSet
 from colxtr.training.teachers import Teacher
-from colxtr.training.token_encoders import TokenEncoder
+from colxtr.training.token_encoders import Embeddings, TokenEncoder
 from colxtr.training.tuple_files.collections import read_tuples
 from colxtr.training.tuple_files.own import write_own
 
@@ -121,14 +129,17 @@ def refresh(
     propose = _searching(model, training_set, work / "index", settings, progress)
     counts: Counter[str] = Counter()
     wanted = _negatives(training_set.tuples, settings)
-    mined = mine_with(
-        training_set,
-        mined_path,
-        replace(settings.mine, negatives=wanted),
-        propose,
-        key={"refresh": key},
-        progress=progress,
-    )
+    mined = _mined_before(mined_path)
+    if mined is None:
+        mined = mine_with(
+            training_set,
+            mined_path,
+            replace(settings.mine, negatives=wanted),
+            propose,
+            key={"refresh": key},
+            progress=progress,
+        )
+        write_atomically(mined_path.with_suffix(".json"), json.dumps(asdict(mined)).encode())
     fresh = [example for _, example in read_tuples(mined_path)] if mined.tuples else []
     mixed = list(mix_in(training_set.tuples, fresh, settings, counts))
     scored = None
@@ -156,6 +167,12 @@ def refresh(
         overlap=counts["again"] / max(1, counts["old"]),
         scored=scored,
     )
+
+
+def _mined_before(path: Path) -> MineReport | None:
+    """The report of a search that an interrupted call had finished."""
+    report = path.with_suffix(".json")
+    return MineReport(**json.loads(report.read_text())) if report.is_file() else None
 
 
 def mix_in(
@@ -249,13 +266,22 @@ def index_documents(
         settings: `n_bits` and `seed`.
         progress: Show a progress bar.
     """
-    if (folder / "LOCK").exists() or any(folder.glob("manifest*")):
-        index = Index.open(folder, read_only=False)
-    else:
+    if newest_generation(folder) is None:
         index = Index.create(folder, dim=model.dim, n_bits=settings.n_bits, seed=settings.seed)
+    else:
+        index = Index.open(folder, read_only=False)
     with index:
         missing = [each for each in training_set.documents if each not in index]
         with progress_bar("Encoding", len(missing), "documents", progress) as advance:
-            pairs = _encoded(model, training_set, missing, advance)
-            ids, embeddings = _unzipped(pairs)
-            index.add_embeddings(ids, embeddings, total=len(missing))
+            embeddings = _encoded(model, training_set, missing, advance)
+            index.add_embeddings(missing, embeddings, total=len(missing))
+
+
+def _encoded(
+    model: TokenEncoder, training_set: TrainingSet, ids: Sequence[str], advance: Meter
+) -> Iterator[Embeddings]:
+    """The embeddings of some documents, in order, a batch in memory at a time."""
+    for start in range(0, len(ids), _ENCODED):
+        some = ids[start : start + _ENCODED]
+        yield from model.encode_documents([training_set.documents[each] for each in some])
+        advance(len(some))

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colxtr.errors import ModelError
+from colxtr.training.checkpoints.layouts import find_checkpoint
 from colxtr.training.libraries import imported, quiet
-from colxtr.training.model_kinds import ModelKind, model_folder, model_kind
+from colxtr.training.model_kinds import ModelKind, model_kind
 from colxtr.training.token_encoders import TokenEncoder, load_token_encoder
 
 Pair = tuple[str, str]  # query, document
@@ -86,7 +87,7 @@ def load_teacher(
     """
     if source == "builtin":
         return MaxSimTeacher(load_token_encoder(source))
-    folder = model_folder(source)
+    folder = find_checkpoint(source)
     kind = model_kind(folder)
     if kind in (ModelKind.COLXTR, ModelKind.MULTI_VECTOR):
         return MaxSimTeacher(load_token_encoder(source, batch_size=batch_size))
@@ -113,7 +114,7 @@ def load_cross_encoder(
     """
     library = imported("sentence_transformers", "running a cross-encoder")
     torch = imported("torch", "running a cross-encoder")
-    folder = model_folder(source)
+    folder = find_checkpoint(source)
     state = torch.random.get_rng_state()
     torch.manual_seed(seed)
     is_new = model_kind(folder) is ModelKind.ENCODER

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from colxtr.encoder import Encoder
 from colxtr.errors import ModelError
-from colxtr.training.libraries import imported, quiet
-from colxtr.training.model_kinds import ModelKind, model_folder, model_kind
+from colxtr.training.checkpoints.layouts import find_checkpoint
+from colxtr.training.libraries import imported
+from colxtr.training.model_kinds import ModelKind, model_kind
 
 Embeddings = NDArray[np.float32]  # (n_tokens, dim)
 
@@ -71,7 +72,7 @@ def load_token_encoder(source: str, *, batch_size: int = 32) -> TokenEncoder:
     """
     if source == "builtin":
         return Encoder.load()
-    folder = model_folder(source)
+    folder = find_checkpoint(source)
     kind = model_kind(folder)
     if kind is ModelKind.COLXTR:
         return Encoder.load(folder)
@@ -80,6 +81,5 @@ def load_token_encoder(source: str, *, batch_size: int = 32) -> TokenEncoder:
             f"{source} is a model of the kind {str(kind)!r}, which makes no token embeddings; "
             "pass a MultiVectorEncoder or a colxtr encoder folder"
         )
-    library = imported("sentence_transformers", "running a multi-vector encoder")
-    with quiet():
-        return TorchEncoder(library.MultiVectorEncoder(str(folder)), batch_size=batch_size)
+    checkpoints = imported("colxtr.training.checkpoints", "running a multi-vector encoder")
+    return TorchEncoder(checkpoints.load_model(folder), batch_size=batch_size)

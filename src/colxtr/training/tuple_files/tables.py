@@ -168,7 +168,7 @@ def _batches(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, An
 
 def _pyarrow() -> tuple[Any, tuple[type[Exception], ...]]:
     try:
-        import pyarrow  # noqa: PLC0415, ICN001
+        import pyarrow  # noqa: PLC0415
         import pyarrow.parquet  # noqa: PLC0415
     except ImportError as error:
         raise MissingDependencyError(
