@@ -58,10 +58,16 @@ def test_the_losss_gradient():
     assert torch.autograd.gradcheck(lambda x: n_way_kl([x], [target], 2.0), (logits,))
 
 
-@pytest.mark.parametrize("labels", [False, True])
-def test_a_student_learns(tmp_path, student, labels):
+@pytest.mark.parametrize(("labels", "bf16"), [(False, False), (True, False), (False, True)])
+def test_a_student_learns(tmp_path, student, labels, bf16):
     settings = DistilSettings(
-        labels=labels, n_way=4, batch_size=4, max_steps=60, learning_rate=3e-3, max_length=32
+        labels=labels,
+        n_way=4,
+        batch_size=4,
+        max_steps=60,
+        learning_rate=3e-3,
+        max_length=32,
+        bf16=bf16,
     )
     report = distil(scored(), student, tmp_path / "small", settings)
     assert (report.steps, report.tuples, report.held_out) == (60, 22, 2)

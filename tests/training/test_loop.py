@@ -18,7 +18,10 @@ from colxtr.training.loop_recipe import read_loop_recipe
 from colxtr.training.loop_stages import Doers, plan
 from colxtr.training.tuple_files import read_tuples, write_beir
 
-ALL = ("mine labels judge distil score train-1 refresh-1 train-2 average export").split()
+ALL = [
+    *["mine", "labels", "judge", "distil", "score"],
+    *["train-1", "refresh-1", "train-2", "average", "export"],
+]
 
 
 def train(settings, training_set, start, output):

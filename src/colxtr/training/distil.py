@@ -278,6 +278,7 @@ def _trainer(model: Any, data: Any, work: Path, settings: DistilSettings) -> Any
         learning_rate=settings.learning_rate,
         warmup_steps=round(total * settings.warmup),
         bf16=settings.bf16,
+        use_cpu=not torch.cuda.is_available(),
         save_strategy="steps",
         save_steps=settings.save_steps,
         save_total_limit=2,

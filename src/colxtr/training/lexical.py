@@ -6,13 +6,14 @@ Knows nothing of relevance.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from colxtr.errors import InputError
+from colxtr.progress import Meter, progress_bar
 from colxtr.training.libraries import imported
 
 _WORD = re.compile(r"\b\w\w+\b")
@@ -41,7 +42,7 @@ class Bm25:
         language: What is done to words: a language of Snowball ("english", "german", ...) stems
             them and drops stop words where bm25s has a list; "none" leaves them; "bigrams" takes
             pairs of neighbouring characters, for scripts that put no spaces between words.
-        progress: Show bm25s's progress bars.
+        progress: Show a progress bar.
 
     Raises:
         MissingDependencyError: bm25s or, for a language, PyStemmer is not installed.
@@ -61,17 +62,16 @@ class Bm25:
             raise InputError("there are no documents to search")
         bm25s = _library("bm25s")
         self._tokenizer = _tokenizer(language)
-        self._progress = progress
         self._ids = list(documents)
-        tokens = self._tokenizer.tokenize(
-            (documents[each] for each in self._ids),
-            length=len(self._ids),
-            return_as="tuple",
-            show_progress=progress,
-            leave_progress=False,
-        )
+        with progress_bar("Reading words", len(self._ids), enabled=progress) as advance:
+            tokens = self._tokenizer.tokenize(
+                _counted((documents[each] for each in self._ids), advance),
+                length=len(self._ids),
+                return_as="tuple",
+                show_progress=False,
+            )
         self._retriever = bm25s.BM25(k1=k1, b=b, method="lucene")
-        self._retriever.index(tokens, show_progress=progress, leave_progress=False)
+        self._retriever.index(tokens, show_progress=False)
 
     def search(self, queries: Sequence[str], depth: int) -> list[list[Candidate]]:
         """The best documents of each query that share a word with it, best first.
@@ -94,6 +94,12 @@ class Bm25:
         kept = np.flatnonzero(scores > 0)
         order = kept[np.lexsort((ordinals[kept], -scores[kept]))]  # ties: in the corpus's order
         return [Candidate(self._ids[int(ordinals[i])], float(scores[i])) for i in order]
+
+
+def _counted(texts: Iterable[str], advance: Meter) -> Iterator[str]:
+    for text in texts:
+        advance(1)
+        yield text
 
 
 def _tokenizer(language: str) -> Any:
