@@ -145,5 +145,6 @@ def test_the_stages_of_a_recipe(place):
         encoding="utf-8",
     )
     text = succeed(place, "denoise", "recipe.toml", "-o", "run", "--dry-run")
-    assert text.split() == ["mine", "score", "train-1", "refresh-1", "train-2", "average", "export"]
+    names = ["mine", "score", "start", "train-1", "refresh-1", "train-2", "average", "export"]
+    assert text.split() == names
     assert not (place / "run").exists()

@@ -1,6 +1,7 @@
 """The whole loop: stages that go on, are not repeated, and are done anew when a setting changes."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,8 +21,13 @@ from colxtr.training.tuple_files import read_tuples, write_beir
 
 ALL = [
     *["mine", "labels", "judge", "distil", "score"],
-    *["train-1", "refresh-1", "train-2", "average", "export"],
+    *["start", "train-1", "refresh-1", "train-2", "average", "export"],
 ]
+
+
+def start(settings, texts, source, output):
+    shutil.copytree(source, output)
+    return {"settings": settings, "documents": len(texts.documents)}
 
 
 def train(settings, training_set, start, output):
@@ -58,7 +64,7 @@ def export(model, quantize, output):
     return {}
 
 
-DOERS = Doers(train, average, export)
+DOERS = Doers(start, train, average, export)
 
 
 @pytest.fixture(scope="module")
@@ -134,12 +140,12 @@ def test_the_whole_loop_and_again(sources, tmp_path):
 
     said, results = run(RECIPE.replace("lr = 0.1", "lr = 0.2"))
     assert said[0] == "train-1: done anew, for train changed"
-    assert [line.partition(":")[0] for line in said] == ALL[5:]
+    assert [line.partition(":")[0] for line in said] == ALL[6:]
     assert results["score"].done_before
 
     said, results = run(RECIPE.replace("lr = 0.1", "lr = 0.2").replace("base = 0.5", "base = 0.0"))
     assert said == [
-        "average: done anew, for base, base_model changed",
+        "average: done anew, for base changed",
         "export: done anew, for a stage before it was (average)",
     ]
 
@@ -147,7 +153,16 @@ def test_the_whole_loop_and_again(sources, tmp_path):
 def test_a_teacher_that_is_there_needs_no_distillation(sources, tmp_path):
     text = RECIPE.partition("[teacher]")[0] + '[teacher]\nmodel = "cross"\n[train]\nlr = 0.1\n'
     names = [stage.name for stage in plan(recipe(sources, text), tmp_path, DOERS)]
-    assert names == ["mine", "score", "train-1", "refresh-1", "train-2", "average", "export"]
+    assert names == [
+        "mine",
+        "score",
+        "start",
+        "train-1",
+        "refresh-1",
+        "train-2",
+        "average",
+        "export",
+    ]
 
 
 def test_a_large_teacher_is_distilled(sources, tmp_path):

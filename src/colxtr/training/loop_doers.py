@@ -5,7 +5,6 @@ Imports them, and with them torch, when a stage runs.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,34 +19,45 @@ _PURPOSE = "training"
 
 def doers() -> Doers:
     """Those of this package."""
-    return Doers(_train, _average, _export)
+    return Doers(_start, _train, _average, _export)
+
+
+def _start(settings: Mapping[str, Any], texts: TrainingSet, source: str, output: Path) -> Figures:
+    starting = imported("colxtr.training.starting", _PURPOSE)
+    checkpoints = imported("colxtr.training.checkpoints", _PURPOSE)
+    made = _settings(settings, {**settings.get("model", {}), "source": source})
+    model = starting.load_start(made.model, texts, made.seed)
+    checkpoints.save_model(model, output, overwrite=True, warn=False)
+    return {"parameters": sum(each.numel() for each in model.parameters())}
 
 
 def _train(
     settings: Mapping[str, Any], training_set: TrainingSet, start: str, output: Path
 ) -> Figures:
-    recipes = imported("colxtr.training.recipes", _PURPOSE)
     trainer = imported("colxtr.training.trainer", _PURPOSE)
-    model = {**settings.get("model", {}), "source": start}
-    values = {**settings, "model": model}
-    made = recipes.settings_from(values, "the table [train]")
+    made = _settings(settings, {"source": start})  # what else was asked of it, it has by now
     result = trainer.train(made, training_set, output)
     return {name: value for name, value in asdict(result).items() if name != "model"}
+
+
+def _settings(settings: Mapping[str, Any], model: Mapping[str, Any]) -> Any:
+    """The trainer's settings of a recipe's table."""
+    recipes = imported("colxtr.training.recipes", _PURPOSE)
+    return recipes.settings_from({**settings, "model": dict(model)}, "the table [train]")
 
 
 def _average(models: Sequence[str], shares: Sequence[float], output: Path) -> Figures:
     checkpoints = imported("colxtr.training.checkpoints", _PURPOSE)
     averaging = imported("colxtr.training.averaging", _PURPOSE)
-    shutil.rmtree(output, ignore_errors=True)
     loaded = [checkpoints.load_model(each) for each in models]
-    checkpoints.save_model(averaging.average_models(loaded, list(shares)), output)
+    average = averaging.average_models(loaded, list(shares))
+    checkpoints.save_model(average, output, overwrite=True, warn=False)
     return {"models": len(models), "shares": list(shares)}
 
 
 def _export(model: str, quantize: str, output: Path) -> Figures:
     export = imported("colxtr.training.export", "exporting")
-    shutil.rmtree(output, ignore_errors=True)
     kind = None if quantize == "float32" else quantize
-    export.export_onnx(model, output, quantize=kind)
+    export.export_onnx(model, output, quantize=kind, overwrite=True)
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     return {"bytes": size}

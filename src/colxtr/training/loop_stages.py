@@ -5,6 +5,7 @@
     judge/        tuples.jsonl: scores of the large one, for the student to learn
     distil/       model/: the student
     score/        tuples.jsonl: what the first round is trained on
+    start/        model/: the model before training, with its new projection if it needs one
     train-1/      model/ and whatever the trainer leaves
     refresh-1/    tuples.jsonl; then train-2/, refresh-2/, ...
     average/      model/
@@ -35,14 +36,24 @@ from colxtr.training.token_encoders import load_token_encoder
 from colxtr.training.tuple_files import read_collections, read_tuples
 from colxtr.training.tuple_files.collections import checked_set
 
+_FIRST = ("model", "seed")
 TUPLES, MODEL = "tuples.jsonl", "model"
 Figures = Mapping[str, Any]
+
+
+class Start(Protocol):
+    """Makes the model that training starts from, with a new projection where it has none."""
+
+    def __call__(
+        self, settings: Mapping[str, Any], texts: TrainingSet, source: str, output: Path
+    ) -> Figures:
+        """Do it; `settings` are `model` and `seed` of the table `train`; `output` is its folder."""
 
 
 class Train(Protocol):
     """Trains, or goes on training: the trained model is to lie in `output / "model"`.
 
-    `settings` is the recipe's table `train`, `start` a model's folder or hub id.
+    `settings` is the recipe's table `train`, `start` the folder of a whole model.
     """
 
     def __call__(
@@ -67,8 +78,9 @@ class Export(Protocol):
 
 @dataclass(frozen=True)
 class Doers:
-    """What trains, averages and exports."""
+    """What makes the first model, trains, averages and exports."""
 
+    start: Start
     train: Train
     average: Average
     export: Export
@@ -136,23 +148,22 @@ class _Plan:
         )
 
     def _plan_rounds(self) -> None:
-        recipe, tuples, start = self._recipe, "score", self._recipe.start
+        recipe, tuples, before, train = self._recipe, "score", "start", dict(self._recipe.train)
+        self._add("start", self._start, [], None, **self._first(), source=of_model(recipe.start))
         for number in range(1, recipe.rounds + 2):
-            name, before = f"train-{number}", f"train-{number - 1}"
-            needs = [tuples] if number == 1 else [tuples, before]
-            digest = of_model(start) if number == 1 else None
-            train = dict(recipe.train)
-            self._add(name, self._training(tuples, start), needs, None, train=train, start=digest)
-            start = self._model(name)
+            name = f"train-{number}"
+            run = self._training(tuples, self._model(before))
+            self._add(name, run, [tuples, before], None, train=train)
+            before = name
             if number <= recipe.rounds:
-                run = self._refreshing(tuples, start)
+                run = self._refreshing(tuples, self._model(name))
                 refreshed = f"refresh-{number}"
                 selection = asdict(recipe.selection)
                 self._add(refreshed, run, [tuples, name], recipe.refresh, selection=selection)
                 tuples = refreshed
         last = [f"train-{n}" for n in range(recipe.rounds + 2 - recipe.average.models, number + 1)]
-        base = of_model(recipe.start) if recipe.average.base else None
-        self._add("average", self._averaging(last), last, recipe.average, base_model=base)
+        needs = ["start", *last] if recipe.average.base else last
+        self._add("average", self._averaging(last), needs, recipe.average)
         self._add("export", self._export, ["average"], None, quantize=recipe.quantize)
 
     def _add(
@@ -218,6 +229,14 @@ class _Plan:
 
         return run
 
+    def _start(self, folder: Path) -> Figures:
+        recipe = self._recipe
+        return self._doers.start(self._first(), self._texts, recipe.start, folder / MODEL)
+
+    def _first(self) -> dict[str, Any]:
+        """What of the table `train` decides about the model before training."""
+        return {name: self._recipe.train[name] for name in _FIRST if name in self._recipe.train}
+
     def _training(self, tuples: str, start: str) -> Callable[[Path], Figures]:
         def run(folder: Path) -> Figures:
             settings = self._recipe.train
@@ -246,7 +265,7 @@ class _Plan:
             models = [self._model(each) for each in stages]
             shares = [(1 - base) / len(models)] * len(models)
             if base:
-                models, shares = [self._recipe.start, *models], [base, *shares]
+                models, shares = [self._model("start"), *models], [base, *shares]
             return self._doers.average(models, shares, folder / MODEL)
 
         return run
