@@ -1,4 +1,4 @@
-"""The command line: `colxtr index`, `search`, `info`, `demo`; `mine`, `score` and more to train.
+"""The command line: `colxtr index`, `search`, `info`, `demo`; `train`, `mine` and more to train.
 
 Each command is a file of its own and imports what it needs when it runs, so that `--help` and
 mistakes in the arguments are answered at once. Knows nothing that the package cannot do without
@@ -25,6 +25,7 @@ from colxtr.cli.mine import mine
 from colxtr.cli.refresh import refresh
 from colxtr.cli.score import score
 from colxtr.cli.search import search
+from colxtr.cli.train import train
 
 app = typer.Typer(
     name="colxtr",
@@ -34,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: fast, and the same in a pipe
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (index, search, info, demo, mine, distill, score, refresh, denoise):
+for _command in (index, search, info, demo, train, mine, distill, score, refresh, denoise):
     app.command(no_args_is_help=_command is not demo)(guarded(_command))
 
 
