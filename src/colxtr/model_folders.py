@@ -21,6 +21,7 @@ BUILTIN = "builtin"
 _BUILTIN_FOLDER = Path(__file__).parent / "models" / BUILTIN
 _HUB_ID = re.compile(r"(?P<id>[\w][\w.-]*/[\w][\w.-]*)(@(?P<revision>[\w./-]+))?", re.ASCII)
 _EXTERNAL_DATA = (".data", "_data")  # weights beside model.onnx, in model.onnx.data
+_CHECKPOINT_FILES = ("modules.json", "config.json")  # what transformers and its like begin with
 _HUB_FILES = ["*.json", "*.onnx", *(f"*.onnx{suffix}" for suffix in _EXTERNAL_DATA)]  # not torch's
 
 
@@ -90,9 +91,15 @@ def _checked(folder: Path, model: str) -> Path:
         raise ModelError(f"{folder} is a file; pass the folder of an encoder, with {CONFIG_FILE}")
     if not folder.exists():
         raise ModelError(f"this installation has no built-in model in {folder}; install it again")
+    if any((folder / name).is_file() for name in _CHECKPOINT_FILES):
+        raise ModelError(
+            f"{folder} is a checkpoint of torch, not an encoder folder ({CONFIG_FILE} is missing); "
+            f'make one of it with: pip install "colxtr[train]" and '
+            f"colxtr export {model} --output FOLDER"
+        )
     raise ModelError(
-        f"{folder} has no {CONFIG_FILE}, so it is no colxtr encoder; "
-        f"make one of a checkpoint with: colxtr export {model}"
+        f"{folder} has no {CONFIG_FILE}, so it is no colxtr encoder; make one of a "
+        "checkpoint with: colxtr export MODEL --output FOLDER"
     )
 
 

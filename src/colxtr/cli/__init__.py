@@ -18,6 +18,7 @@ import typer
 from colxtr.cli.demo import demo
 from colxtr.cli.denoise import denoise
 from colxtr.cli.distill import distill
+from colxtr.cli.export import export
 from colxtr.cli.guard import guarded, show_tracebacks
 from colxtr.cli.index import index
 from colxtr.cli.info import info
@@ -35,7 +36,8 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: fast, and the same in a pipe
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (index, search, info, demo, train, mine, distill, score, refresh, denoise):
+_TRAINING = (mine, distill, score, train, refresh, denoise, export)
+for _command in (index, search, info, demo, *_TRAINING):
     app.command(no_args_is_help=_command is not demo)(guarded(_command))
 
 

@@ -41,7 +41,7 @@ def denoise(
     from colxtr.training.loop_recipe import read_loop_recipe  # noqa: PLC0415
     from colxtr.training.loop_stages import plan  # noqa: PLC0415
 
-    stages = plan(read_loop_recipe(recipe), output, doers(), progress=True)
+    stages = plan(read_loop_recipe(recipe), output, doers(progress=True), progress=True)
     if dry_run:
         sys.stdout.write("".join(f"{stage.name}\n" for stage in stages))
         return

@@ -5,11 +5,13 @@ Imports them, and with them torch, when a stage runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from colxtr.progress import Meter, progress_bar
 from colxtr.training.libraries import imported
 from colxtr.training.loop_stages import Doers, Figures
 from colxtr.training.sets import TrainingSet
@@ -17,9 +19,9 @@ from colxtr.training.sets import TrainingSet
 _PURPOSE = "training"
 
 
-def doers() -> Doers:
-    """Those of this package."""
-    return Doers(_start, _train, _average, _export)
+def doers(*, progress: bool = False) -> Doers:
+    """Those of this package; `progress` shows a bar while training."""
+    return Doers(_start, partial(_train, progress=progress), _average, _export)
 
 
 def _start(settings: Mapping[str, Any], texts: TrainingSet, source: str, output: Path) -> Figures:
@@ -32,12 +34,31 @@ def _start(settings: Mapping[str, Any], texts: TrainingSet, source: str, output:
 
 
 def _train(
-    settings: Mapping[str, Any], training_set: TrainingSet, start: str, output: Path
+    settings: Mapping[str, Any],
+    training_set: TrainingSet,
+    start: str,
+    output: Path,
+    *,
+    progress: bool = False,
 ) -> Figures:
     trainer = imported("colxtr.training.trainer", _PURPOSE)
     made = _settings(settings, {"source": start})  # what else was asked of it, it has by now
-    result = trainer.train(made, training_set, output)
+    with progress_bar("Training", made.optimizer.steps, "steps", progress) as advance:
+        result = trainer.train(made, training_set, output, report=_advancing(advance))
     return {name: value for name, value in asdict(result).items() if name != "model"}
+
+
+def _advancing(advance: Meter) -> Callable[[Any], None]:
+    """Tell a bar of each step; those of an earlier run that is gone on with need not be done."""
+    before: list[int] = []
+
+    def report(state: Any) -> None:
+        if not before:
+            advance.skip(state.step - 1)
+        before.append(state.step)
+        advance(1)
+
+    return report
 
 
 def _settings(settings: Mapping[str, Any], model: Mapping[str, Any]) -> Any:

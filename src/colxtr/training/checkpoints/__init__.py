@@ -4,9 +4,12 @@
     load.py         `load_model`: a folder or hub id becomes a MultiVectorEncoder
     builders.py     how each layout is put together
     weights.py      tensors of a checkpoint, and the proof that a model really has them
+    tokenizers_agree.py  is text read as tokenizer.json says?
     projection.py   new projections, random or started from token embeddings
     eos_mean.py     the one layer that sentence-transformers lacks (PrimeQA)
     prefixes.py     which part of a prompt is a vocabulary token
+    credit.py       licence and card, which go with what is made of a checkpoint
+    quiet.py        no bars on standard error
     save.py         `save_model`: a folder for PyLate and sentence-transformers 6
 
 Knows nothing of training and of ONNX. Importing it does not import torch.

@@ -82,8 +82,8 @@ def _colxtr(folder: Path, new: NewProjection) -> Any:
     extras = read_object(folder / EXTRAS_FILE)
     if unknown := sorted(extras.keys() - {"eos_mean"}):
         raise ModelError(
-            f"{folder / EXTRAS_FILE}: unknown key {unknown[0]!r}; it was written by a newer colxtr: "
-            "upgrade"
+            f"{folder / EXTRAS_FILE}: unknown key {unknown[0]!r}; it was written by a newer "
+            "colxtr: upgrade"
         )
     model = _as_saved(folder, new)
     if extras.get("eos_mean"):
@@ -118,8 +118,8 @@ def _xtr(folder: Path, _: NewProjection) -> Any:
     head.module_input_name = head.module_output_name = "token_embeddings"
     if head.in_features != transformer.get_embedding_dimension():
         raise ModelError(
-            f"{folder / '2_Dense' / 'config.json'} takes {head.in_features} dimensions, the encoder "
-            f"makes {transformer.get_embedding_dimension()}"
+            f"{folder / '2_Dense' / 'config.json'} takes {head.in_features} dimensions, the "
+            f"encoder makes {transformer.get_embedding_dimension()}"
         )
     return assemble(transformer, [head])
 

@@ -12,7 +12,7 @@ import torch
 from sentence_transformers.base.modules.module import Module
 
 
-class EosMean(Module):  # type: ignore[misc]  # the library has no types
+class EosMean(Module):
     """Puts the mean of a text's token embeddings where its last token (EOS) is.
 
     The mean is over all attended tokens, the EOS among them. While the model trains, nothing is
@@ -20,6 +20,9 @@ class EosMean(Module):  # type: ignore[misc]  # the library has no types
     """
 
     config_keys: list[str] = []  # noqa: RUF012 - the library's way
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # the library has no types
 
     def forward(self, features: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Change `features["token_embeddings"]`, (batch, length, dim)."""
@@ -29,9 +32,7 @@ class EosMean(Module):  # type: ignore[misc]  # the library has no types
             count = mask.sum(1, keepdim=True)
             mean = (x * mask.unsqueeze(2)).sum(1) / count.clamp(min=1)  # (batch, dim)
             last = (mask.cumsum(1) == count) & (mask > 0)
-            features["token_embeddings"] = torch.where(
-                last.unsqueeze(2), mean.unsqueeze(1), x
-            )
+            features["token_embeddings"] = torch.where(last.unsqueeze(2), mean.unsqueeze(1), x)
         return features
 
     def save(self, output_path: str, *args: Any, **kwargs: Any) -> None:

@@ -107,7 +107,11 @@ def _of_modules(path: Path) -> Layout:
     if (path / EXTRAS_FILE).is_file():
         return Layout.COLXTR
     kind = config.get("model_type")
-    if kind == "ColBERT" or any(t.startswith("pylate.") for t in types) or PYLATE_KEYS & set(config):
+    if (
+        kind == "ColBERT"
+        or any(t.startswith("pylate.") for t in types)
+        or PYLATE_KEYS & set(config)
+    ):
         return Layout.PYLATE
     if kind == "MultiVectorEncoder":
         return Layout.SENTENCE_TRANSFORMERS
@@ -123,8 +127,8 @@ def _of_bare_weights(path: Path) -> Layout:
     architectures = config.get("architectures") or []
     if config.get("auto_map") and not config.get("model_type"):
         raise ModelError(
-            f"{path / 'config.json'} needs code of its own (auto_map); code of checkpoints is never "
-            "run: use a checkpoint of a model that transformers knows"
+            f"{path / 'config.json'} needs code of its own (auto_map); code of checkpoints is "
+            "never run: use a checkpoint of a model that transformers knows"
         )
     names = tensor_names(path)
     found = []
@@ -142,8 +146,8 @@ def _of_bare_weights(path: Path) -> Layout:
     if not found and ("linear.weight" in names or (path / "artifact.metadata").is_file()):
         raise ModelError(
             f"{path} has Stanford ColBERT's linear.weight or artifact.metadata, but the "
-            f'"architectures" in {path / "config.json"} are {architectures}; put "HF_ColBERT" there '
-            "if it is one"
+            f'"architectures" in {path / "config.json"} are {architectures}; put "HF_ColBERT" '
+            "there if it is one"
         )
     layout = found[0] if found else Layout.PLAIN
     if layout in (Layout.XTR, Layout.PRIMEQA) and config.get("model_type") not in _T5_TYPES:

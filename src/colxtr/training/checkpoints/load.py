@@ -17,6 +17,8 @@ import torch
 from colxtr.errors import ColxtrError, InputError, ModelError
 from colxtr.training.checkpoints.builders import NewProjection, build, transformer_folder
 from colxtr.training.checkpoints.layouts import Layout, detect_layout, find_checkpoint
+from colxtr.training.checkpoints.quiet import without_bars
+from colxtr.training.checkpoints.tokenizers_agree import warn_of_other_tokens
 from colxtr.training.checkpoints.weights import check_loaded
 
 _NEW = (Layout.DENSE, Layout.PLAIN)
@@ -77,9 +79,12 @@ def load_model(
             "encoder that it was made of"
         )
     new = NewProjection(_DEFAULT_DIM if dim is None else dim, projection or "linear")
-    with _quiet(), _named(folder, layout):
+    with without_bars(), _named(folder, layout):
         model = build(folder, layout, new)
         check_loaded(model[0].model, transformer_folder(folder))
+        warn_of_other_tokens(
+            transformer_folder(folder), model.tokenizer, lowercase=model[0].do_lower_case
+        )
     _check_dim(model, dim, folder)
     _override_lengths(model, query_length, document_length)
     _override_prefixes(model, query_prefix, document_prefix)
@@ -140,17 +145,3 @@ def _named(folder: Path, layout: Layout) -> Iterator[None]:
             f"{' '.join(str(error).split())[:500]}; copy the checkpoint again, or save it with the "
             "library that made it"
         ) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the bars of transformers from standard error."""
-    from transformers.utils import logging as their_logging  # noqa: PLC0415
-
-    was_on = their_logging.is_progress_bar_enabled()
-    their_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_on:
-            their_logging.enable_progress_bar()

@@ -21,9 +21,11 @@ from sentence_transformers.base.modules.dense import Dense
 from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 
 from colxtr.errors import InputError, ModelError
+from colxtr.training.checkpoints.credit import CARD, card_of, copy_licences
 from colxtr.training.checkpoints.eos_mean import EosMean
 from colxtr.training.checkpoints.layouts import EXTRAS_FILE
 from colxtr.training.checkpoints.prefixes import split_prefix
+from colxtr.training.checkpoints.quiet import without_bars
 
 _PYLATE_DENSE = "pylate.models.Dense.Dense"
 
@@ -59,7 +61,9 @@ def save_model(
     target = Path(folder)
     reasons = beyond_pylate(model)
     with new_folder(target, overwrite=overwrite) as temporary:
-        extras = _save_modules(model, temporary)
+        with without_bars():
+            extras = _save_modules(model, temporary)
+        _save_credit(model, temporary)
         if reasons:
             if extras:
                 _write_json(temporary / EXTRAS_FILE, extras)
@@ -141,13 +145,16 @@ def _umask() -> int:
 def _save_modules(model: Any, folder: Path) -> dict[str, bool]:
     """Save in the layout of sentence-transformers 6; what it lacks is left out and returned."""
     model.save(str(folder), create_model_card=False)
+    if model[0].do_lower_case:  # the library leaves it to the tokenizer, which may forget it
+        path = folder / "sentence_bert_config.json"
+        _write_json(path, json.loads(path.read_text(encoding="utf-8")) | {"do_lower_case": True})
     modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
     ours = [module for module in modules if not module["type"].startswith("sentence_transformers.")]
     for module in ours:
         if not module["type"].endswith(".EosMean"):
             raise ModelError(
-                f"the module {module['type']} cannot be saved; put the model together from those of "
-                "sentence-transformers"
+                f"the module {module['type']} cannot be saved; put the model together from those "
+                "of sentence-transformers"
             )
         shutil.rmtree(folder / module["path"])
     if not ours:
@@ -156,8 +163,17 @@ def _save_modules(model: Any, folder: Path) -> dict[str, bool]:
     return {"eos_mean": True}
 
 
+def _save_credit(model: Any, folder: Path) -> None:
+    origin = getattr(model, "colxtr_origin", None)
+    if origin is None:
+        return
+    copy_licences(origin.folder, folder)
+    if card := card_of(origin.folder):
+        (folder / CARD).write_text(card, encoding="utf-8")
+
+
 def _as_pylate(model: Any, folder: Path) -> None:
-    """Turn a saved model into PyLate's layout, in which mask and normalisation go without saying."""
+    """Turn a saved model into PyLate's layout: mask and normalisation go without saying."""
     modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
     encoder, dense = (
         next(module for module in modules if module["type"].endswith(kind))
@@ -205,7 +221,7 @@ def _pylate_settings(model: Any) -> dict[str, Any]:
 
 
 def _warning(target: Path, reasons: list[str], beyond_ours: bool) -> str:
-    text = f"{target} is in the layout of sentence-transformers 6: PyLate cannot say that "
+    text = f"{target} is in the layout of sentence-transformers 6: PyLate's has no place for this: "
     text += "; ".join(reasons)
     if beyond_ours:
         text += (

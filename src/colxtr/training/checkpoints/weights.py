@@ -49,10 +49,11 @@ def _read_file(path: Path) -> Tensors:
 
             return dict(load_file(path))
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the libraries' errors share no base
+    except Exception as error:  # noqa: BLE001 - the libraries' errors share no base
         raise ModelError(
             f"{path} is not a file of weights that can be read safely: "
-            f"{str(error).strip().partition(chr(10))[0]}; copy it again, or convert it to safetensors"
+            f"{str(error).strip().partition(chr(10))[0]}; copy it again, or convert it to "
+            "safetensors"
         ) from None
     if not isinstance(loaded, dict) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in loaded.items()
@@ -98,11 +99,10 @@ def check_loaded(encoder: Any, folder: Path) -> None:
     Raises:
         ModelError: Some have other values: the checkpoint lacks them, or names them otherwise.
     """
-    from transformers.conversion_mapping import (  # noqa: PLC0415
-        get_checkpoint_conversion_mapping,
-    )
+    from transformers import conversion_mapping  # noqa: PLC0415
 
-    if get_checkpoint_conversion_mapping(encoder.config.model_type):
+    theirs: Any = conversion_mapping  # the library has no types here
+    if theirs.get_checkpoint_conversion_mapping(encoder.config.model_type):
         return  # transformers stores these under other names or shapes than it computes with
     by_end: dict[str, list[torch.Tensor]] = {}
     for name, tensor in read_tensors(folder).items():
@@ -121,9 +121,9 @@ def check_loaded(encoder: Any, folder: Path) -> None:
     missing = [name for name, pointer in random if pointer not in known]
     if missing:
         raise ModelError(
-            f"{folder}: the weights lack {missing[0]!r} and {len(missing) - 1} other tensors of the "
-            f"{type(encoder).__name__} that config.json describes; they would be random: copy the "
-            "checkpoint again, or correct the names of its tensors"
+            f"{folder}: the weights lack {missing[0]!r} and {len(missing) - 1} other tensors of "
+            f"the {type(encoder).__name__} that config.json describes; they would be random: copy "
+            "the checkpoint again, or correct the names of its tensors"
         )
 
 
