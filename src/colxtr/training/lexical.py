@@ -6,13 +6,15 @@ Knows nothing of relevance.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from colxtr.errors import InputError, MissingDependencyError
+from colxtr.errors import InputError
+from colxtr.progress import Meter, progress_bar
+from colxtr.training.libraries import imported
 
 _WORD = re.compile(r"\b\w\w+\b")
 _RUN = re.compile(r"\w+")
@@ -40,7 +42,7 @@ class Bm25:
         language: What is done to words: a language of Snowball ("english", "german", ...) stems
             them and drops stop words where bm25s has a list; "none" leaves them; "bigrams" takes
             pairs of neighbouring characters, for scripts that put no spaces between words.
-        progress: Show bm25s's progress bars.
+        progress: Show a progress bar.
 
     Raises:
         MissingDependencyError: bm25s or, for a language, PyStemmer is not installed.
@@ -58,19 +60,18 @@ class Bm25:
     ) -> None:
         if not documents:
             raise InputError("there are no documents to search")
-        bm25s = _imported("bm25s")
+        bm25s = _library("bm25s")
         self._tokenizer = _tokenizer(language)
-        self._progress = progress
         self._ids = list(documents)
-        tokens = self._tokenizer.tokenize(
-            (documents[each] for each in self._ids),
-            length=len(self._ids),
-            return_as="tuple",
-            show_progress=progress,
-            leave_progress=False,
-        )
+        with progress_bar("Reading words", len(self._ids), enabled=progress) as advance:
+            tokens = self._tokenizer.tokenize(
+                _counted((documents[each] for each in self._ids), advance),
+                length=len(self._ids),
+                return_as="tuple",
+                show_progress=False,
+            )
         self._retriever = bm25s.BM25(k1=k1, b=b, method="lucene")
-        self._retriever.index(tokens, show_progress=progress, leave_progress=False)
+        self._retriever.index(tokens, show_progress=False)
 
     def search(self, queries: Sequence[str], depth: int) -> list[list[Candidate]]:
         """The best documents of each query that share a word with it, best first.
@@ -95,16 +96,20 @@ class Bm25:
         return [Candidate(self._ids[int(ordinals[i])], float(scores[i])) for i in order]
 
 
+def _counted(texts: Iterable[str], advance: Meter) -> Iterator[str]:
+    for text in texts:
+        advance(1)
+        yield text
+
+
 def _tokenizer(language: str) -> Any:
-    tokenization = _imported("bm25s.tokenization")
+    tokenization = _library("bm25s.tokenization")
     make = partial(tokenization.Tokenizer, lower=True)
     if language == "bigrams":
         return make(splitter=_bigrams, stopwords=[], stemmer=None)
     if language == "none":
         return make(splitter=_WORD.findall, stopwords=[], stemmer=None)
-    return make(
-        splitter=_WORD.findall, stopwords=_stop_words(language), stemmer=_stemmer(language)
-    )
+    return make(splitter=_WORD.findall, stopwords=_stop_words(language), stemmer=_stemmer(language))
 
 
 def _bigrams(text: str) -> list[str]:
@@ -114,13 +119,13 @@ def _bigrams(text: str) -> list[str]:
 
 
 def _stop_words(language: str) -> list[str]:
-    words = _imported("bm25s.stopwords")
+    words = _library("bm25s.stopwords")
     name = "STOPWORDS_EN" if language == "english" else f"STOPWORDS_{language.upper()}"
     return list(getattr(words, name, ()))
 
 
 def _stemmer(language: str) -> Callable[[str], str]:
-    snowball = _imported("Stemmer")
+    snowball = _library("Stemmer")
     known = snowball.algorithms()
     if language not in known:
         raise InputError(
@@ -131,13 +136,5 @@ def _stemmer(language: str) -> Callable[[str], str]:
     return stem
 
 
-def _imported(name: str) -> Any:
-    import importlib  # noqa: PLC0415
-
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"mining with BM25 needs {name}, which cannot be imported ({error}); "
-            "install it with: pip install 'colxtr[train]'"
-        ) from None
+def _library(name: str) -> Any:
+    return imported(name, "mining with BM25")

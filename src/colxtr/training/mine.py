@@ -192,21 +192,44 @@ def mine(
         StorageError: The file cannot be written.
     """
     settings = settings or MineSettings()
-    queries = judged_queries(training_set)
-    source = "bm25" if index is None else str(index.info().path)
-    propose = lazily(
-        lambda: (
-            Bm25(
-                training_set.documents,
-                k1=settings.k1,
-                b=settings.b,
-                language=settings.language,
-                progress=progress,
-            ).search
-            if index is None
-            else searching(index, training_set)
+    if index is not None:
+        propose = searching(index, training_set)
+    else:
+        propose = lazily(
+            lambda: (
+                Bm25(
+                    training_set.documents,
+                    k1=settings.k1,
+                    b=settings.b,
+                    language=settings.language,
+                    progress=progress,
+                ).search
+            )
         )
-    )
+    about = {"source": "bm25" if index is None else "index", "input": key}
+    return mine_with(training_set, output, settings, propose, key=about, progress=progress)
+
+
+def mine_with(
+    training_set: TrainingSet,
+    output: str | Path,
+    settings: MineSettings,
+    propose: Propose,
+    *,
+    key: object = None,
+    progress: bool = False,
+) -> MineReport:
+    """As `mine`, with candidates from anywhere.
+
+    Args:
+        training_set: As `mine` has it, and so are `output`, `settings`, `key` and `progress`.
+        output: The file of tuples.
+        settings: Those of BM25 do not matter.
+        propose: Gives the candidates of some queries' texts, best first.
+        key: What tells which inputs these are, the candidates' source included.
+        progress: Show progress bars.
+    """
+    queries = judged_queries(training_set)
 
     def work(some: Sequence[str]) -> tuple[list[str], Counter[str]]:
         miner = Miner(training_set, settings)
@@ -222,7 +245,7 @@ def mine(
         Path(output),
         queries,
         work,
-        key={**asdict(settings), "source": source, "queries": of_value(queries), "input": key},
+        key={**asdict(settings), "queries": of_value(queries), "input": key},
         size=_PART_QUERIES,
         description="Mining",
         progress=progress,

@@ -38,6 +38,4 @@ def sampled(ranked: Sequence[T], n: int, way: str, seed: str) -> list[T]:
     if way == "uniform":
         return [ranked[i] for i in sorted(generator.sample(range(len(ranked)), n))]
     edges = [i * len(ranked) // n for i in range(n + 1)]
-    return [
-        ranked[generator.randrange(edge, edges[i + 1])] for i, edge in enumerate(edges[:-1])
-    ]
+    return [ranked[generator.randrange(edge, edges[i + 1])] for i, edge in enumerate(edges[:-1])]

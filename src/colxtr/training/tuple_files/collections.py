@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from colxtr.errors import CorpusError, InputError
+from colxtr.training.fingerprints import of_collection
 from colxtr.training.sets import NWayTuple, TrainingSet
 from colxtr.training.tuple_files.beir import corpus_of, read_corpus, read_positives, read_queries_of
 from colxtr.training.tuple_files.hub import fetch
@@ -18,7 +19,6 @@ from colxtr.training.tuple_files.own import read_own
 from colxtr.training.tuple_files.stanford import read_stanford
 from colxtr.training.tuple_files.tables import is_kd_folder, read_kd_texts, read_kd_tuples
 from colxtr.training.tuple_files.texts import TextStore
-from colxtr.training.fingerprints import of_collection
 
 Placed = Iterator[tuple[str, NWayTuple]]
 _TRIPLES = ("triples.jsonl", "triples.{split}.jsonl", "examples.jsonl", "examples.json")

@@ -100,10 +100,10 @@ def written(path: Path) -> Iterator[TextIO]:
 @contextmanager
 def _text(raw: io.BufferedWriter, *, zipped: bool) -> Iterator[TextIO]:
     if not zipped:
-        file = io.TextIOWrapper(raw, encoding="utf-8", newline="\n", write_through=False)
-        yield file
-        file.flush()
-        file.detach()
+        plain = io.TextIOWrapper(raw, encoding="utf-8", newline="\n")
+        yield plain
+        plain.flush()
+        plain.detach()  # the file is the caller's to close
         return
     with (
         gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as inner,  # the same content, the same bytes

@@ -123,9 +123,7 @@ def _rows(files: Iterable[Path], needed: Sequence[str]) -> Iterator[tuple[str, M
             with parquet.ParquetFile(path) as file:
                 names = file.schema_arrow.names
                 if missing := [name for name in needed if name not in names]:
-                    raise CorpusError(
-                        f"{path}: no column {missing[0]!r} among {', '.join(names)}"
-                    )
+                    raise CorpusError(f"{path}: no column {missing[0]!r} among {', '.join(names)}")
                 number = 0
                 for batch in file.iter_batches(batch_size=_BATCH_ROWS):
                     for row in batch.to_pylist():
@@ -170,7 +168,7 @@ def _batches(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, An
 
 def _pyarrow() -> tuple[Any, tuple[type[Exception], ...]]:
     try:
-        import pyarrow  # noqa: PLC0415, ICN001
+        import pyarrow  # noqa: PLC0415
         import pyarrow.parquet  # noqa: PLC0415
     except ImportError as error:
         raise MissingDependencyError(

@@ -31,7 +31,8 @@ class TextStore(Mapping[str, str]):
         self._path = path
         self._lock = threading.Lock()
         self._opened: tuple[int, sqlite3.Connection] | None = None
-        self.key, self._count = self._one("SELECT key, count FROM about", ())
+        about = self._one("SELECT key, count FROM about", ())
+        self.key, self._count = about or ("", 0)
 
     @classmethod
     def write(cls, path: Path, texts: Iterable[tuple[str, str]], key: str = "") -> TextStore:
