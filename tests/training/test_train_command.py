@@ -11,9 +11,7 @@ from typer.testing import CliRunner
 from colxtr.cli import app
 
 runner = CliRunner()
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::colxtr.training.checkpoints.save.SavingWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::colxtr.training.checkpoints.save.SavingWarning")
 
 
 @pytest.fixture
