@@ -1,4 +1,4 @@
-"""`train` in two processes of half a batch is `train` in one of all of it."""
+"""`train` in two processes of half a batch each is `train` in one of all of it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,19 @@ pytestmark = [
 ]
 
 PROGRAM = """
-import json, sys, warnings
+import json, os, sys, warnings
 sys.path[:0] = sys.argv[3:]
 warnings.simplefilter("ignore")
 from tiny_data import tiny_set
 from colxtr.training.recipes import settings_from
+from colxtr.training.starting import load_start
 from colxtr.training.trainer import train
 
-train(settings_from(json.loads(sys.argv[1]), "test"), tiny_set(), sys.argv[2])
+settings = settings_from(json.loads(sys.argv[1]), "test")
+model = load_start(settings.model, tiny_set(), settings.seed)
+if os.environ["RANK"] == "1":  # as if its projection had come out otherwise
+    model[1].linear.weight.data += 0.1
+train(settings, tiny_set(), sys.argv[2], model=model)
 """
 
 

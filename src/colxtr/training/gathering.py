@@ -45,6 +45,13 @@ def from_first(value: float) -> float:
     return float(sent[0])
 
 
+def share_first(tensors: Iterable[Tensor]) -> None:
+    """Give tensors the values that they have on the first process, in place."""
+    if n_processes() > 1:
+        for tensor in tensors:
+            dist.broadcast(tensor.detach(), src=0)
+
+
 def any_process(flag: bool, device: torch.device) -> bool:
     """Whether a flag is set on some process."""
     if n_processes() == 1:

@@ -27,6 +27,7 @@ from colxtr.training.gathering import (
     mean_over_processes,
     n_processes,
     process_number,
+    share_first,
     wait_for_all,
 )
 from colxtr.training.history import History
@@ -113,6 +114,7 @@ class Run:
         self.measures = bool(settings.evaluation.folders)
         self.collections = _collections(settings)
         self.model = TextModel(model, batches.tokens_per_forward, batches.precision)
+        share_first(model.state_dict().values())  # a projection may have come out otherwise there
         identity = identity_of(settings, training_set, model)
         self.start = {
             name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()
