@@ -24,7 +24,7 @@ def denoise(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Mine, distil, score, train, refresh and train again, average, export: one command.
+    """The whole loop: mine, score, train, refresh, export.
 
     Each stage has a folder below the output. Interrupted in any way, the same command goes on and
     repeats nothing that is finished; where a setting or a file has changed, what depends on it is

@@ -48,7 +48,7 @@ def distill(  # noqa: PLR0917 (typer passes by name)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Train a cross-encoder: by KL on a teacher's scores, or on labels where there is no teacher.
+    """Train a cross-encoder on a teacher's scores or on labels.
 
     The result is a folder that sentence-transformers loads and `colxtr score --teacher` takes.
     A tenth of the queries, at most 200 tuples, are held out for the figures that are printed.

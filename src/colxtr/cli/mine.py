@@ -47,7 +47,7 @@ def mine(  # noqa: PLR0917 (typer passes by name)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Mine hard negatives: tuples of a query, a relevant document and others that are not.
+    """Mine hard negatives for the queries of a collection.
 
     A line of the output is {"query_id": ..., "document_ids": [relevant, negative, ...]}. Documents
     known to be relevant, with the text of one that is, or nearly, are never negatives. After

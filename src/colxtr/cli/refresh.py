@@ -57,7 +57,7 @@ def refresh(  # noqa: PLR0917 (typer passes by name)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Refresh tuples: index the collection with the model, search its queries, score, rebuild.
+    """Mine anew with the model so far, score, rebuild tuples.
 
     The scores that the tuples carry are kept, so name the teacher that gave them; without a
     teacher the new tuples have no scores. After Ctrl-C, the same command goes on.

@@ -54,7 +54,7 @@ def score(  # noqa: PLR0917 (typer passes by name)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Score tuples with a teacher, and drop negatives that it takes for relevant.
+    """Score tuples with a teacher and drop false negatives.
 
     A cross-encoder's scores are logits; an encoder's are exact MaxSim. The output has the tuples
     of the input with "scores", their negatives sorted by score. Work is kept as it is done: after
