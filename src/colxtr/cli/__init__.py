@@ -1,4 +1,4 @@
-"""The command line: `colxtr index`, `search`, `info`, `demo`, `export`.
+"""The command line: `colxtr index`, `search`, `info`, `demo`; `train`, `mine` and more to train.
 
 Each command is a file of its own and imports what it needs when it runs, so that `--help` and
 mistakes in the arguments are answered at once. Knows nothing that the package cannot do without
@@ -16,11 +16,17 @@ from typing import Annotated
 import typer
 
 from colxtr.cli.demo import demo
+from colxtr.cli.denoise import denoise
+from colxtr.cli.distill import distill
 from colxtr.cli.export import export
 from colxtr.cli.guard import guarded, show_tracebacks
 from colxtr.cli.index import index
 from colxtr.cli.info import info
+from colxtr.cli.mine import mine
+from colxtr.cli.refresh import refresh
+from colxtr.cli.score import score
 from colxtr.cli.search import search
+from colxtr.cli.train import train
 
 app = typer.Typer(
     name="colxtr",
@@ -30,7 +36,8 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: fast, and the same in a pipe
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (index, search, info, demo, export):
+_TRAINING = (mine, distill, score, train, refresh, denoise, export)
+for _command in (index, search, info, demo, *_TRAINING):
     app.command(no_args_is_help=_command is not demo)(guarded(_command))
 
 

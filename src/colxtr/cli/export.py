@@ -42,7 +42,7 @@ def export(  # noqa: PLR0917 (typer passes by name)
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Export a model to ONNX, to encode, index and search without torch.
+    """Export a model to ONNX, for use without torch.
 
     Reads PyLate, sentence-transformers 6, Stanford ColBERT, XTR, PrimeQA's ColXTR, and what
     training here saves. What is written is compared with the checkpoint first: float32 must agree

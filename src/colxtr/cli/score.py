@@ -1,0 +1,97 @@
+"""`colxtr score`: a teacher's scores for tuples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from colxtr.cli.training import collections_of, print_result, with_hint
+
+
+def score(  # noqa: PLR0917 (typer passes by name)
+    tuples: Annotated[
+        str,
+        typer.Argument(
+            help="A file of tuples, or a folder or hub id that brings some.", metavar="TUPLES"
+        ),
+    ],
+    teacher: Annotated[
+        str,
+        typer.Option(help="A cross-encoder, multi-vector encoder or colxtr encoder."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file of scored tuples.")],
+    collection: Annotated[
+        list[str] | None,
+        typer.Option("--collection", "-c", help="Where the texts are; may come several times."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="As it was mined.")] = "train",
+    negatives: Annotated[
+        int | None, typer.Option(help="Keep at most so many negatives [default: all].")
+    ] = None,
+    min_negatives: Annotated[int, typer.Option(help="Tuples with fewer are dropped.")] = 1,
+    max_ratio: Annotated[
+        float | None,
+        typer.Option(help="Drop negatives above this share of the relevant document's score."),
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option(help="Negatives must score so much below the relevant one.")
+    ] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Compare sigmoids, for logits.")
+    ] = False,
+    sampling: Annotated[
+        str, typer.Option(help="Which negatives are kept: top, uniform or strata.")
+    ] = "top",
+    seed: Annotated[int, typer.Option(help="Of the drawing.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pairs in a batch.")] = 32,
+    max_length: Annotated[int, typer.Option(min=8, help="Tokens of a pair, at most.")] = 256,
+    bf16: Annotated[bool, typer.Option("--bf16", help="Half precision.")] = False,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Keep texts in files of this folder rather than in memory."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Score tuples with a teacher and drop false negatives.
+
+    A cross-encoder's scores are logits; an encoder's are exact MaxSim. The output has the tuples
+    of the input with "scores", their negatives sorted by score. Work is kept as it is done: after
+    Ctrl-C, the same command goes on.
+
+    \b
+    Examples:
+        colxtr score tuples.jsonl -c scifact/ --teacher cross-encoder/ms-marco-MiniLM-L6-v2 -o s.jsonl
+        colxtr score tuples.jsonl -c scifact/ --teacher judge/ --bf16 -o s.jsonl \\
+            --max-ratio 0.95 --probabilities --negatives 15
+        colxtr score tuples.jsonl -c scifact/ --teacher builtin -o s.jsonl
+    """  # noqa: D301, E501
+    from colxtr.training.fingerprints import of_model  # noqa: PLC0415
+    from colxtr.training.score import score as run  # noqa: PLC0415
+    from colxtr.training.selection import Selection  # noqa: PLC0415
+    from colxtr.training.teachers import load_teacher  # noqa: PLC0415
+    from colxtr.training.tuple_files import read_training_set  # noqa: PLC0415
+
+    selection = Selection(
+        negatives=negatives,
+        min_negatives=min_negatives,
+        max_ratio=max_ratio,
+        margin=margin,
+        probabilities=probabilities,
+        sampling=sampling,
+        seed=seed,
+    )
+    examples = read_training_set(tuples, collections_of(collection, split), store=store)
+    model = load_teacher(teacher, batch_size=batch_size, max_length=max_length, bf16=bf16)
+    key = {"teacher": of_model(teacher), "max_length": max_length, "bf16": bf16}
+    with with_hint("the same command goes on"):
+        report = run(examples, model, output, selection=selection, key=key, progress=True)
+    print_result(
+        report,
+        as_json,
+        f"{output}: {report.tuples:,} tuples, {report.negatives:,} negatives",
+        f"false negatives dropped: {report.false_negatives:,} of {report.negatives_scored:,}; "
+        f"tuples dropped with them: {report.tuples_dropped:,}",
+        f"the teacher puts the relevant document first in {report.positive_first:.1%}",
+    )
