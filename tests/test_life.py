@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -146,3 +147,176 @@ def test_any_history(tmp_path_factory: pytest.TempPathFactory) -> None:
         suppress_health_check=[HealthCheck.too_slow],
     )
     Life.TestCase().runTest()
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[colxtr.Index]:
+    with colxtr.Index.create(tmp_path / "index", dim=DIM) as index:
+        index.add_embeddings([f"d{i}" for i in range(20)], [document(i + 1) for i in range(20)])
+        yield index
+
+
+def files(index: colxtr.Index) -> set[str]:
+    return {path.name for path in index._path.iterdir()}
+
+
+def test_deleted_documents_are_gone_at_once(index: colxtr.Index) -> None:
+    before = answers(index)
+    assert index.delete(["d3", "d4", "nothing", "d3"]) == 2
+    assert "d3" not in index
+    assert index.get("d3") is None
+    assert len(index) == 18
+    assert answers(index) == {k: v for k, v in before.items() if k not in {"d3", "d4"}}
+    with pytest.raises(InputError, match="'d3' is not in"):
+        index.explain_embeddings(QUERY, "d3")
+    assert index.delete(["d3"]) == 0
+    assert index.info().n_deleted == 2
+
+
+def test_a_deleted_id_can_be_added_again(index: colxtr.Index) -> None:
+    index.delete(["d3"])
+    index.add_embeddings(["d3"], [document(77)])
+    index.delete(["d3"])
+    index.add_embeddings([{"id": "d3", "text": "third"}], [document(78)])
+    assert index.get("d3").text == "third"
+    assert len(index) == 20
+    assert index.verify()
+
+
+def test_one_string_is_no_list_of_ids(index: colxtr.Index) -> None:
+    with pytest.raises(InputError, match=r"pass \['d3'\]"):
+        index.delete("d3")
+
+
+def test_a_segment_without_documents_leaves_the_disk(index: colxtr.Index) -> None:
+    index.add_embeddings(["more"], [document(5)])
+    index.delete([f"d{i}" for i in range(20)])
+    assert index.info().n_segments == 1
+    assert sum(name.endswith(".sqlite") for name in files(index)) == 1
+    index.delete(["more"])
+    assert answers(index) == {}
+    index.add_embeddings(["again"], [document(5)])
+    assert set(answers(index)) == {"again"}
+
+
+def test_ids_given_by_position_are_not_given_twice(tmp_path: Path) -> None:
+    with colxtr.Index.create(tmp_path / "index", dim=DIM) as index:
+        for _ in range(3):
+            index.add_embeddings([{"text": "a"}, {"text": "b"}], [document(3), document(4)])
+            index.delete([str(index.info().n_documents + index.info().n_deleted - 1)])
+            index.optimize()
+        assert index.verify()
+        assert len(index) == 3
+
+
+def test_an_update_replaces(index: colxtr.Index) -> None:
+    new = [{"id": "d2", "text": "two"}, {"id": "new", "text": "more"}]
+    assert index.update_embeddings(new, [document(50), document(51)]) == 2
+    assert len(index) == 21
+    assert index.get("d2").text == "two"
+    found = index.search_embeddings(document(50), k=1, method="exact")
+    assert found[0].id == "d2"
+
+
+def test_small_segments_are_merged_while_one_adds(tmp_path: Path) -> None:
+    with colxtr.Index.create(tmp_path / "index", dim=DIM) as index:
+        for i in range(3 * MERGE_WIDTH):
+            index.add_embeddings([f"d{i}"], [document(i)])
+            assert index.info().n_segments <= 2 * MERGE_WIDTH
+        assert [hit.id for hit in index.search_embeddings(document(5), k=1)] == ["d5"]
+        assert index.verify()
+
+
+def test_merged_segments_are_those_that_would_have_been_written(tmp_path: Path) -> None:
+    """Byte for byte: a merge changes nothing but where things lie."""
+    texts = [{"id": f"d{i}", "text": f"text {i}"} for i in range(40)]
+    # What is read ahead is kept in half precision: let that lose nothing.
+    arrays = [document(i).astype(np.float16).astype(np.float32) for i in range(40)]
+    with colxtr.Index.create(tmp_path / "whole", dim=DIM) as index:
+        index.add_embeddings(texts, arrays)
+        whole = index._generation.manifest.segments[0].name
+    with colxtr.Index.create(tmp_path / "parts", dim=DIM) as index:
+        index.add_embeddings(texts, arrays)
+        codec = index._generation.manifest.codec
+        index.delete([f"d{i}" for i in range(40)])
+        for start in range(0, 40, 7):
+            index.add_embeddings(
+                [{"id": f"gone{start}", "text": ""}, *texts[start : start + 7]],
+                [document(900 + start), *arrays[start : start + 7]],
+            )
+        index.delete([f"gone{start}" for start in range(0, 40, 7)])
+        index.optimize()
+        assert index._generation.manifest.codec == codec
+        merged = index._generation.manifest.segments[0].name
+    one = (tmp_path / "whole" / f"{whole}.safetensors").read_bytes()
+    other = (tmp_path / "parts" / f"{merged}.safetensors").read_bytes()
+    assert one == other
+
+
+def test_readers_see_one_generation_until_they_refresh(index: colxtr.Index) -> None:
+    with colxtr.Index.open(index._path) as reader:
+        before = answers(reader)
+        index.delete(["d7"])
+        index.optimize()
+        assert "d7" in reader
+        assert answers(reader) == before
+        assert reader.get("d7") is not None
+        assert reader.refresh()
+        assert "d7" not in reader
+        assert answers(reader) == answers(index)
+        assert not reader.refresh()
+        with pytest.raises(ReadOnlyError):
+            reader.delete(["d1"])
+        with pytest.raises(ReadOnlyError):
+            reader.optimize()
+
+
+def test_a_reader_follows_an_index_made_anew(index: colxtr.Index) -> None:
+    folder = index._path
+    index.close()
+    with colxtr.Index.open(folder) as reader:
+        for path in folder.iterdir():
+            path.unlink()
+        with colxtr.Index.create(folder, dim=DIM) as again:
+            again.add_embeddings(["other"], [document(9)])
+            again.add_embeddings(["one"], [document(10)])
+            again.delete(["one"])
+            wanted = answers(again)
+        assert reader.refresh()
+        assert answers(reader) == wanted == answers(reader)
+
+
+def test_outgrown_centroids_are_trained_anew(tmp_path: Path) -> None:
+    with colxtr.Index.create(tmp_path / "index", dim=DIM) as index:
+        index.add_embeddings(["first"], [document(12)])
+        few = index.info().n_centroids
+        index.add_embeddings([f"d{i}" for i in range(200)], [embeddings(i, 20) for i in range(200)])
+        index.delete(["d0"])
+        index.optimize(retrain=False)
+        assert index.info().n_centroids == few
+        index.optimize()
+        assert index.info().n_centroids > 4 * few
+        assert len(index) == 200
+        assert index.search_embeddings(embeddings(7, 20), k=1)[0].id == "d7"
+        generation = index.info().generation
+        index.optimize()  # nothing is left to do
+        assert index.info().generation == generation
+        assert index.verify()
+        index.add_embeddings([{"text": "a"}], [document(3)])
+        assert "201" in index
+
+
+def test_verify_names_file_and_place(index: colxtr.Index) -> None:
+    found = index.verify()
+    assert found
+    assert found.n_files == 3
+    segment = next(index._path.glob("segment-*.safetensors"))
+    content = bytearray(segment.read_bytes())
+    content[len(content) // 2] ^= 4
+    segment.unlink()  # the reader has the old one mapped
+    segment.write_bytes(content)
+    found = index.verify()
+    assert not found
+    assert len(found.problems) == 1
+    assert segment.name in found.problems[0]
+    assert "damaged between bytes 0 and 1,048,576" in found.problems[0]

@@ -75,4 +75,4 @@ def test_sizes_beyond_2_to_the_31() -> None:
     large = Streamed((2**33, 32), np.dtype(np.uint8), lambda: iter(()))
     assert large.nbytes == 2**38
     for sizes in (np.array([2**54, 1], np.uint64), np.array([2**54, 1])):
-        assert segment._offsets(sizes).tolist() == [0, 2**54, 2**54 + 1]
+        assert segment.offsets(sizes).tolist() == [0, 2**54, 2**54 + 1]

@@ -51,6 +51,7 @@ from colxtr.storage.manifest import (
     successor,
 )
 from colxtr.storage.tombstones import Ordinals
+from colxtr.storage.verification import Verification, n_blocks, verify
 
 if TYPE_CHECKING:
     from colxtr.encoder import Encoder
@@ -235,6 +236,16 @@ class Index:
         """Counts and sizes."""
         self._check_open()
         return measure(self._generation)
+
+    def verify(self, *, progress: bool = False) -> Verification:
+        """Check every byte of the newest generation, and that its parts agree.
+
+        Returns:
+            What was found: false, with a line for each damage in `problems`, if anything is wrong.
+        """
+        self._check_open()
+        with progress_bar("Verifying", n_blocks(self._path), "blocks", progress) as meter:
+            return verify(self._path, meter)
 
     @property
     def encoder(self) -> Encoder:

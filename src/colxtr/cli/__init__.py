@@ -15,6 +15,8 @@ from typing import Annotated
 
 import typer
 
+from colxtr.cli.add import add
+from colxtr.cli.delete import delete
 from colxtr.cli.demo import demo
 from colxtr.cli.denoise import denoise
 from colxtr.cli.distill import distill
@@ -23,10 +25,12 @@ from colxtr.cli.guard import guarded, show_tracebacks
 from colxtr.cli.index import index
 from colxtr.cli.info import info
 from colxtr.cli.mine import mine
+from colxtr.cli.optimize import optimize
 from colxtr.cli.refresh import refresh
 from colxtr.cli.score import score
 from colxtr.cli.search import search
 from colxtr.cli.train import train
+from colxtr.cli.verify import verify
 
 app = typer.Typer(
     name="colxtr",
@@ -37,7 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _TRAINING = (mine, distill, score, train, refresh, denoise, export)
-for _command in (index, search, info, demo, *_TRAINING):
+for _command in (index, search, add, delete, info, verify, optimize, demo, *_TRAINING):
     app.command(no_args_is_help=_command is not demo)(guarded(_command))
 
 

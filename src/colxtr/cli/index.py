@@ -109,7 +109,7 @@ def index(  # noqa: PLR0917 (typer passes by name)
             resume=resume,
             overwrite=overwrite,
         )
-        _print_result(target, added, time.perf_counter() - start, report, as_json)
+        print_result(target, added, time.perf_counter() - start, report, as_json)
 
 
 def _open(path: Path, resume: bool, *, encoder: str | None, **new: Any) -> Index:
@@ -158,9 +158,10 @@ def _go_on(target: Index, before: int, overwrite: bool) -> str:
     return f"{done:,} {were} added and stored; go on with the same command and {how}"
 
 
-def _print_result(
+def print_result(
     target: Index, added: int, seconds: float, report: ReadReport, as_json: bool
 ) -> None:
+    """Say what was added, and what the index is now."""
     info = target.info()
     if as_json:
         result = {
@@ -176,7 +177,7 @@ def _print_result(
     rate = added / max(seconds, 1e-9)
     noun = "document" if added == 1 else "documents"
     sys.stdout.write(f"added {added:,} {noun} in {seconds:,.1f} s ({rate:,.0f}/s)\n")
-    if report.documents > added:  # only --resume passes over any
+    if report.documents > added:  # --resume and --skip-existing pass over some
         sys.stdout.write(f"already there: {report.documents - added:,}\n")
     if report.skipped:
         sys.stdout.write(f"skipped: {report.skipped_text()}\n")

@@ -7,6 +7,7 @@ import json
 import sqlite3
 import threading
 import weakref
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -22,7 +23,8 @@ CREATE TABLE documents (
     id       TEXT NOT NULL UNIQUE,
     title    TEXT NOT NULL,
     text     TEXT NOT NULL,
-    metadata TEXT NOT NULL
+    metadata TEXT NOT NULL,
+    checksum INTEGER NOT NULL
 ) STRICT
 """
 MOST_VARIABLES = 500  # SQLite's lowest default limit is 999
@@ -31,7 +33,11 @@ MOST_VARIABLES = 500  # SQLite's lowest default limit is 999
 def write_documents(path: Path, documents: Iterable[Document]) -> None:
     """Write a new file and force it to the disk."""
     rows = (
-        (i, d.id, d.title, d.text, json.dumps(dict(d.metadata))) for i, d in enumerate(documents)
+        (*row, row_checksum(row))
+        for row in (
+            (i, d.id, d.title, d.text, json.dumps(dict(d.metadata)))
+            for i, d in enumerate(documents)
+        )
     )
     with named_errors(path):
         path.unlink(missing_ok=True)
@@ -42,12 +48,17 @@ def write_documents(path: Path, documents: Iterable[Document]) -> None:
                 connection.execute("PRAGMA synchronous = OFF")
                 connection.execute("BEGIN")
                 connection.execute(SCHEMA)
-                connection.executemany("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", rows)
+                connection.executemany("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)", rows)
                 connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
             full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
             raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from error
         sync_file(path)
+
+
+def row_checksum(row: Sequence[object]) -> int:
+    """CRC-32 of a row's ordinal, id, title, text and metadata, as a JSON array in UTF-8."""
+    return zlib.crc32(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 class DocumentStore:
@@ -88,14 +99,16 @@ class DocumentStore:
 
     def documents(self, ordinals: Sequence[int]) -> dict[int, Document]:
         """Some documents whole."""
-        rows = self._rows("id, title, text, metadata", ordinals)
-        try:
-            return {
-                ordinal: Document(identifier, text, title, json.loads(metadata))
-                for ordinal, identifier, title, text, metadata in rows
-            }
-        except (TypeError, ValueError) as error:
-            raise CorruptIndexError(f"{self._path}: damaged metadata: {error}") from None
+        found = {}
+        for *row, checksum in self._rows("id, title, text, metadata, checksum", ordinals):
+            if row_checksum(row) != checksum:
+                raise CorruptIndexError(f"{self._path}: damaged: the row of document {row[0]}")
+            ordinal, identifier, title, text, metadata = row
+            try:
+                found[ordinal] = Document(identifier, text, title, json.loads(metadata))
+            except (TypeError, ValueError) as error:
+                raise CorruptIndexError(f"{self._path}: damaged metadata: {error}") from None
+        return found
 
     def _rows(self, columns: str, ordinals: Sequence[int]) -> list[tuple[Any, ...]]:
         rows = []

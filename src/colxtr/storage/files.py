@@ -6,7 +6,7 @@ import errno
 import mmap
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -85,20 +85,32 @@ def block_checksums(path: Path) -> list[str]:
         return [f"{zlib.crc32(block):08x}" for block in iter(lambda: file.read(BLOCK_BYTES), b"")]
 
 
-def check_blocks(path: Path, expected: list[str]) -> None:
+def damaged_blocks(path: Path, expected: Sequence[str]) -> Iterator[str]:
+    """Compare every block of a file with its checksum; yields a line for each that differs.
+
+    Raises:
+        CorruptIndexError: The file is missing, or has another number of blocks.
+    """
+    with found_missing(path):
+        found = block_checksums(path)
+    if len(found) != len(expected):
+        raise CorruptIndexError(f"{path}: has {len(found)} blocks, expected {len(expected)}")
+    for i, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+        if ours != theirs:
+            yield (
+                f"{path}: damaged between bytes {i * BLOCK_BYTES:,} and {(i + 1) * BLOCK_BYTES:,} "
+                f"(checksum {ours}, expected {theirs})"
+            )
+
+
+def check_blocks(path: Path, expected: Sequence[str]) -> None:
     """Compare every block of a file with its checksum.
 
     Raises:
         CorruptIndexError: A block differs; names the file and the offset.
     """
-    with found_missing(path):
-        found = block_checksums(path)
-    for i, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
-        if ours != theirs:
-            raise CorruptIndexError(
-                f"{path}: damaged between bytes {i * BLOCK_BYTES:,} and {(i + 1) * BLOCK_BYTES:,} "
-                f"(checksum {ours}, expected {theirs})"
-            )
+    for damage in damaged_blocks(path, expected):
+        raise CorruptIndexError(damage)
 
 
 def check_length(path: Path, expected: int) -> None:

@@ -26,6 +26,10 @@ from colxtr.storage.manifest import (
 from colxtr.storage.segment import Segment, read_codec
 from colxtr.storage.tombstones import Ordinals, read_tombstones
 
+# Of all files: up to here all are compared with their checksums when an index is opened (25 ms), of
+# larger ones the codec and what search relies on. `verify` compares everything.
+CHECKED_BYTES = 64 << 20
+
 
 @dataclass(frozen=True, eq=False)
 class OpenSegment:
@@ -121,6 +125,10 @@ class Generation:
 
     def following(self, manifest: Manifest) -> Generation:
         """Another generation of the same index; what it has in common with this one is shared."""
+        if sum(file.bytes for file in manifest.files.values()) <= CHECKED_BYTES:
+            for name, file in manifest.files.items():
+                if not self._shares(manifest, name):
+                    check_blocks(self.folder / name, file.block_crc32)
         codec = self.codec if self._shares(manifest, f"{manifest.codec}.safetensors") else None
         codec = codec or _open_codec(self.folder, manifest)
         known = {

@@ -1,0 +1,78 @@
+"""`colxtr add`: documents into an index that is there."""
+
+from __future__ import annotations
+
+import time
+from itertools import chain, islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from colxtr.cli.guard import end
+from colxtr.cli.index import print_result
+
+
+def add(  # noqa: PLR0917 (typer passes by name)
+    docs: Annotated[
+        list[str],
+        typer.Argument(
+            help='Files, folders, BEIR folders; "-" for standard input.', metavar="DOCS"
+        ),
+    ],
+    path: Annotated[Path, typer.Option("--index", "-o", help="The folder of the index.")],
+    update: Annotated[
+        bool, typer.Option("--update", help="Replace documents that have the same ids.")
+    ] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Pass over documents that have the same ids.")
+    ] = False,
+    passage_words: Annotated[
+        int, typer.Option(help="Text files are cut into passages of at most so many words.")
+    ] = 150,
+    passage_overlap: Annotated[
+        int, typer.Option(help="About how many words neighbouring passages share.")
+    ] = 30,
+    memory_limit: Annotated[
+        str | None,
+        typer.Option(help="Memory that adding may take, as 900MB or 4GB [default: 1.5GB]."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Add documents to an index, or replace some.
+
+    Reads what `colxtr index` reads. A document whose id is in the index already is an error,
+    unless it is to be replaced or passed over. What is stored stays after Ctrl-C; go on with the
+    same command and --skip-existing, or --update.
+
+    \b
+    Examples:
+        colxtr add new.jsonl --index my.index
+        colxtr add notes/ --index my.index --update
+        tail -n 100 log.jsonl | colxtr add - --index my.index --skip-existing
+    """  # noqa: D301
+    from colxtr.corpora import ReadReport, count_documents, read_documents  # noqa: PLC0415
+    from colxtr.index import Index  # noqa: PLC0415
+    from colxtr.passages import PassageSettings  # noqa: PLC0415
+
+    if update and skip_existing:
+        end("error: --update and --skip-existing exclude each other", code=2)
+    passages = PassageSettings(passage_words, passage_overlap)
+    total = count_documents(docs, passages=passages)  # also: do the files exist?
+    report = ReadReport()
+    documents = read_documents(docs, passages=passages, report=report)
+    first = list(islice(documents, 1))  # an error here is better than one after opening the index
+    start = time.perf_counter()
+    with Index.open(path, read_only=False) as index:
+        every = chain(first, documents)
+        if update:
+            n = index.update(every, total=total, progress=True, memory_limit=memory_limit)
+        else:
+            n = index.add(
+                every,
+                total=total,
+                progress=True,
+                skip_existing=skip_existing,
+                memory_limit=memory_limit,
+            )
+        print_result(index, n, time.perf_counter() - start, report, as_json)

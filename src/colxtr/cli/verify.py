@@ -1,0 +1,44 @@
+"""`colxtr verify`: is every byte of an index as it was written?"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def verify(
+    path: Annotated[Path, typer.Argument(help="The folder of the index.", metavar="INDEX")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Compare all files of an index with their checksums, and its parts with each other.
+
+    Ends with 1 if anything is wrong, and names the file and the place. Nothing is changed. Also
+    for an index that no longer opens.
+
+    \b
+    Examples:
+        colxtr verify my.index
+        colxtr verify my.index --json | jq -r .problems[]
+    """  # noqa: D301
+    from colxtr.cli.render import megabytes  # noqa: PLC0415
+    from colxtr.progress import progress_bar  # noqa: PLC0415
+    from colxtr.storage import verification  # noqa: PLC0415
+
+    with progress_bar("Verifying", verification.n_blocks(path), "blocks") as meter:
+        found = verification.verify(path, meter)
+    if as_json:
+        sys.stdout.write(json.dumps({"path": str(path), "ok": bool(found)} | asdict(found)) + "\n")
+    elif found:
+        sys.stdout.write(
+            f"{path}: generation {found.generation}, {found.n_files} files, "
+            f"{megabytes(found.n_bytes)}: all is well\n"
+        )
+    else:
+        sys.stdout.writelines(f"{problem}\n" for problem in found.problems)
+    if not found:
+        raise typer.Exit(1)
