@@ -99,7 +99,17 @@ def test_scoring_distilling_and_refreshing(place):
 
 
 def test_an_encoder_as_a_teacher(place):
-    made = ("--teacher", "half-trained", "-o", "m.jsonl", "--max-ratio", 0.99, "--json")
+    made = (
+        "--teacher",
+        "half-trained",
+        "-o",
+        "m.jsonl",
+        "--max-ratio",
+        0.99,
+        "--margin",
+        0,
+        "--json",
+    )
     report = figures(here(place, "score", "tuples.jsonl", "-c", "topics", *made))
     assert report["negatives_scored"] == 120
 

@@ -131,3 +131,18 @@ def test_mixing_fills_up_from_either_side():
     assert (counts["old"], counts["again"]) == (5, 1)
     with pytest.raises(InputError, match="new_share"):
         RefreshSettings(new_share=0)
+
+
+def test_new_negatives_are_drawn_as_the_settings_say():
+    old = [NWayTuple("q", ("p", *"abcd"))]
+    fresh = [NWayTuple("q", ("p", *(f"n{i}" for i in range(50)), "d"))]
+
+    def new(sampling):
+        settings = RefreshSettings(mine=MineSettings(sampling=sampling), new_share=0.5)
+        counts = Counter()
+        (example,) = mix_in(old, fresh, settings, counts)
+        assert (counts["again"], counts["old"]) == (1, 4)
+        return example.document_ids[1:3]
+
+    assert new("top") == ("n0", "n1")
+    assert int(new("strata")[0][1:]) < 25 <= int(new("strata")[1][1:])

@@ -43,6 +43,9 @@ def refresh(  # noqa: PLR0917 (typer passes by name)
         float | None,
         typer.Option(help="Drop negatives above this share of the relevant document's score."),
     ] = None,
+    margin: Annotated[
+        float | None, typer.Option(help="Negatives must score so much below the relevant one.")
+    ] = None,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Compare sigmoids, for logits.")
     ] = False,
@@ -94,7 +97,7 @@ def refresh(  # noqa: PLR0917 (typer passes by name)
             output,
             settings,
             teacher=judge,
-            selection=Selection(max_ratio=max_ratio, probabilities=probabilities),
+            selection=Selection(max_ratio=max_ratio, margin=margin, probabilities=probabilities),
             key=key,
             progress=True,
         )

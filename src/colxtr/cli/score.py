@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from colxtr.cli.training import collections_of, print_result, with_hint
+
+if TYPE_CHECKING:
+    from colxtr.training.score import ScoreReport
 
 
 def score(  # noqa: PLR0917 (typer passes by name)
@@ -64,7 +67,7 @@ def score(  # noqa: PLR0917 (typer passes by name)
     Examples:
         colxtr score tuples.jsonl -c scifact/ --teacher cross-encoder/ms-marco-MiniLM-L6-v2 -o s.jsonl
         colxtr score tuples.jsonl -c scifact/ --teacher judge/ --bf16 -o s.jsonl \\
-            --max-ratio 0.95 --probabilities --negatives 15
+            --margin 0 --negatives 15
         colxtr score tuples.jsonl -c scifact/ --teacher builtin -o s.jsonl
     """  # noqa: D301, E501
     from colxtr.training.fingerprints import of_model  # noqa: PLC0415
@@ -94,4 +97,12 @@ def score(  # noqa: PLR0917 (typer passes by name)
         f"false negatives dropped: {report.false_negatives:,} of {report.negatives_scored:,}; "
         f"tuples dropped with them: {report.tuples_dropped:,}",
         f"the teacher puts the relevant document first in {report.positive_first:.1%}",
+        *_doubts(report),
     )
+
+
+def _doubts(report: ScoreReport) -> list[str]:
+    """A hint where the teacher takes most negatives for relevant."""
+    if report.false_negatives * 2 <= report.negatives_scored:
+        return []
+    return ["more than half were dropped: is the teacher good enough, and the limit meant for it?"]

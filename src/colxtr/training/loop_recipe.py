@@ -119,9 +119,7 @@ class LoopRecipe:
     teacher: TeacherSettings
     mine: MineSettings = field(default_factory=lambda: MineSettings(negatives=31))
     scoring: ScoringSettings = field(default_factory=ScoringSettings)
-    selection: Selection = field(
-        default_factory=lambda: Selection(negatives=15, max_ratio=0.95, probabilities=True)
-    )
+    selection: Selection = field(default_factory=lambda: Selection(negatives=15, margin=0.0))
     train: Mapping[str, Any] = field(default_factory=dict)
     rounds: int = 1
     refresh: RefreshSettings = field(default_factory=RefreshSettings)
@@ -169,7 +167,7 @@ def recipe_of(content: Mapping[str, Any], folder: Path) -> LoopRecipe:
     if not start:
         raise InputError('no model to start from; add start = "..." to the table [model]')
     scoring = {f.name: score.pop(f.name) for f in fields(ScoringSettings) if f.name in score}
-    selection = {"negatives": 15, "max_ratio": 0.95, "probabilities": True, **score}
+    selection = {"negatives": 15, "margin": 0.0, **score}
     rounds = _taken(refresh, "rounds", 1, "refresh")
     if rounds < 0:
         raise InputError(f"refresh.rounds is {rounds}; it must be 0 or more")

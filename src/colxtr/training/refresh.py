@@ -30,6 +30,7 @@ from colxtr.training.mine import (
     judged_queries,
     mine_with,
 )
+from colxtr.training.sampling import sampled
 from colxtr.training.score import ScoreReport, known_scores, score
 from colxtr.training.selection import Selection
 from colxtr.training.sets import NWayTuple, TrainingSet
@@ -46,7 +47,8 @@ class RefreshSettings:
     """How tuples are refreshed.
 
     Attributes:
-        mine: How negatives are drawn from what the model finds.
+        mine: How negatives are drawn from what the model finds; `negatives` counts for tuples that
+            there were none of before, the others keep their number.
         new_share: Share of a tuple's negatives that come from the model; the rest are old ones,
             drawn at random. 1 replaces all.
         n_bits: Of the index.
@@ -128,13 +130,12 @@ def refresh(
     mined_path, mixed_path = work / "mined.jsonl", work / "mixed.jsonl"
     propose = _searching(model, training_set, work / "index", settings, progress)
     counts: Counter[str] = Counter()
-    wanted = _negatives(training_set.tuples, settings)
     mined = _mined_before(mined_path)
     if mined is None:
         mined = mine_with(
             training_set,
             mined_path,
-            replace(settings.mine, negatives=wanted),
+            replace(settings.mine, negatives=settings.mine.depth, sampling="top"),  # all of them
             propose,
             key={"refresh": key},
             progress=progress,
@@ -185,7 +186,8 @@ def mix_in(
 
     Args:
         old: The tuples there were.
-        fresh: What the model found, hardest first, led by relevant documents likewise.
+        fresh: All that the model found and the filters left, hardest first, led by relevant
+            documents likewise.
         settings: The share, and the seed.
         counts: Counts up `negatives`, `new` (not in the old tuple), `old`, and `again` (old
             negatives that the model found too).
@@ -212,16 +214,12 @@ def _mixed(
     total = len(old) or settings.mine.negatives
     generator = random.Random(seed)
     n_new = min(len(found), max(1, round(total * settings.new_share)))
-    new = [found[i] for i in sorted(generator.sample(range(len(found)), n_new))]
+    new = sampled(found, n_new, settings.mine.sampling, seed)
     rest = [each for each in old if each not in set(new)]
     kept = generator.sample(rest, min(len(rest), total - len(new)))
-    more = [each for each in found if each not in {*new, *kept}]
+    taken = {*new, *kept}
+    more = [each for each in found if each not in taken]
     return [*new, *kept, *more[: total - len(new) - len(kept)]]
-
-
-def _negatives(tuples: Sequence[NWayTuple], settings: RefreshSettings) -> int:
-    """So many that a tuple can be filled with new ones alone."""
-    return max([settings.mine.negatives, *(len(t.document_ids) - 1 for t in tuples)])
 
 
 def _searching(

@@ -25,8 +25,12 @@ class Selection:
             for false ones and dropped: NV-Retriever's "percentage of the positive score"
             (Moreira et al. 2024), 0.95 there. Of a negative score s the share is s - (1 - share)
             |s|, so that it stays below s. None switches this off.
-        margin: A negative must score at least so much below the relevant document; None: off.
-        probabilities: Compare sigmoid(score), for cross-encoders whose scores are logits.
+        margin: A negative must score at least so much below the relevant document; 0 drops only
+            what scores above it; None: off. The criterion for teachers trained by KL or a softmax
+            (`distil.py`): a constant added to all scores of a query leaves their loss as it is, so
+            that only differences mean something, neither shares nor probabilities.
+        probabilities: Compare sigmoid(score), for cross-encoders that were trained on single
+            pairs, whose scores are logits.
         sampling: How negatives are drawn from what is left, by score: "top", "uniform", "strata".
         seed: Of the drawing.
 
