@@ -2,8 +2,8 @@
 
     python bench/filters.py [N_DOCUMENTS]
 
-Milliseconds by the clock, the least and the median of 50; seconds of the first use in processor time,
-the reading of JSON included.
+Milliseconds by the clock, the least and the median of 50; seconds of the first use in processor
+time, the reading of JSON included.
 """
 
 from __future__ import annotations

@@ -171,7 +171,7 @@ def test_memory_is_what_nbytes_says() -> None:
     columns.select(condition)
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert columns.nbytes <= 20_000 * (2 + 50 + 11 + 2 + 8 + 1 + 2 * 5)
+    assert columns.nbytes <= 20_000 * (2 + 50 + 15 + 2 + 8 + 1 + 2 * 5)
     assert held < 1.1 * columns.nbytes + 20_000
 
 

@@ -12,6 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from sys import getsizeof
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,7 +23,7 @@ from colxtr.conditions import Exists, FieldCondition, Scalar, StartsWith, Within
 MISSING, NOTHING, NULL, FALSE, TRUE, FIRST = range(6)  # codes; numbers and strings follow
 
 _MOST_COMPARED = 4  # intervals; a table of all codes is faster for more
-_STRIDE = 32  # strings between those kept as Python's own, which are found faster
+_STRIDE = 16  # strings between those kept as Python's own, which are found faster
 
 Mask: TypeAlias = NDArray[np.bool_]
 Interval: TypeAlias = tuple[int, int]  # codes from the first up to, without, the second
@@ -102,21 +103,20 @@ class Values:
         elif isinstance(condition, Within):
             yield self._range(condition)
         else:
-            for value in condition.values:
-                yield from self._equal(value)
+            yield from map(self._equal, condition.values)
+            yield MISSING, MISSING + any(value is None for value in condition.values)
 
-    def _equal(self, value: Scalar) -> Iterator[Interval]:
+    def _equal(self, value: Scalar) -> Interval:
+        if isinstance(value, str):
+            text = _utf8(value)
+            i = self._texts.position(text, after=False)
+            is_there = i < len(self._texts) and self._texts[i] == text
+            return self._first_text + i, self._first_text + i + is_there
         if value is None:
-            yield MISSING, MISSING + 1
-            yield NULL, NULL + 1
-        elif isinstance(value, bool):
-            code = TRUE if value else FALSE
-            yield code, code + 1
-        elif isinstance(value, str):
-            code = self._code(value, after=False)
-            yield code, code + self._texts.holds(code - self._first_text, _utf8(value))
-        else:
-            yield self._code(value, after=False), self._code(value, after=True)
+            return NULL, NULL + 1
+        if isinstance(value, bool):
+            return (TRUE, TRUE + 1) if value else (FALSE, FALSE + 1)
+        return self._code(value, after=False), self._code(value, after=True)
 
     def _range(self, condition: Within) -> Interval:
         is_text = isinstance(condition.bounds[0][1], str)
@@ -144,7 +144,8 @@ class Texts:
         self._bytes = b"".join(encoded)
         self._ends = array("Q", accumulate(map(len, encoded), initial=0))
         self._landmarks = encoded[_STRIDE - 1 :: _STRIDE]  # where to look closer
-        self.nbytes = len(self._bytes) + 8 * len(self._ends)
+        landmarks = sum(map(getsizeof, self._landmarks)) + 8 * len(self._landmarks)
+        self.nbytes = len(self._bytes) + 8 * len(self._ends) + landmarks
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -157,10 +158,6 @@ class Texts:
         bisect = bisect_right if after else bisect_left
         near = bisect(self._landmarks, text) * _STRIDE
         return bisect(self, text, near, min(near + _STRIDE, len(self)))
-
-    def holds(self, i: int, text: bytes) -> bool:
-        """Whether the string at a position is this one."""
-        return i < len(self) and self[i] == text
 
     def starting_with(self, prefix: bytes) -> Interval:
         """Where the strings with a prefix stand."""

@@ -11,7 +11,7 @@ import threading
 from array import array
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, count
+from itertools import accumulate, chain, count
 from typing import Any, NoReturn
 
 import numpy as np
@@ -30,8 +30,8 @@ class Columns:
 
     A column takes 1 byte per document if there are up to 250 different values, 2 up to 65,530, else
     4; for the second and every further element of a list 4 more; and for each different value 8
-    bytes if it is a number, about 10 and its UTF-8 if it is a string. While it is read, 4 bytes per
-    document and Python's dictionary of the different values stand beside it.
+    bytes if it is a number, about 12 and its UTF-8 if it is a string. While it is read, 4 bytes per
+    document and a dictionary of the different values stand beside it.
     """
 
     def __init__(
@@ -155,14 +155,17 @@ class _Collector:
     def __init__(self, field: str) -> None:
         self.field = field
         self._parts = field.split(".")
-        self._is_plain = len(self._parts) == 1
+        self._starts = list(accumulate(self._parts, "{}.{}".format))  # keys it may begin with
         self._seen: defaultdict[int | float | str, int] = defaultdict(count(FIRST).__next__)
         self._codes = array("I")  # in the order in which values were met
         self._more = array("I")
         self._more_rows = array("I")
 
     def add(self, row: int, metadata: dict[str, Any]) -> None:
-        value: Any = metadata.get(self.field) if self._is_plain else None
+        if metadata.keys().isdisjoint(self._starts):
+            self._codes.append(MISSING)
+            return
+        value: Any = metadata[self.field] if len(self._starts) == 1 else None
         if type(value) in _COMMON:
             self._codes.append(self._seen[value])
             return
