@@ -124,9 +124,8 @@ def _read_columns(
     collectors = [_Collector(field) for field in fields]
     n = 0
     for metadata in _parsed(texts):
-        if n < n_documents:
-            for collector in collectors:
-                collector.add(n, metadata)
+        for collector in collectors:
+            collector.add(n, metadata)
         n += 1
     if n != n_documents:
         raise ValueError(f"there is metadata of {n:,} documents for {n_documents:,}")
