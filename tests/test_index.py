@@ -712,7 +712,7 @@ def test_a_file_that_cannot_be_opened(index: Index, folder: Path) -> None:
     index.add_embeddings(["a"], [np.eye(DIM)])
     store = next(folder.glob("*.sqlite"))
     with pytest.raises(StorageError, match=r"cannot be read: unable to open .*permissions"):
-        DocumentStore(store / "not a folder")
+        DocumentStore(store / "not a folder", 1)
 
 
 def test_a_full_disk_keeps_nothing_of_a_segment(

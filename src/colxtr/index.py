@@ -5,9 +5,11 @@ Puts the rooms together: documents and encoder on one side, segments and search 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -31,6 +33,7 @@ from colxtr.errors import (
     StorageError,
 )
 from colxtr.explanation import gather_evidence, match_text, match_tokens
+from colxtr.filters import Filter, parse_filter
 from colxtr.hits import Explanation, Hit
 from colxtr.info import IndexInfo, measure
 from colxtr.memory import as_bytes
@@ -57,8 +60,25 @@ if TYPE_CHECKING:
     from colxtr.encoder import Encoder
 
 Embeddings = NDArray[np.float32]
+FilterLike = Filter | Mapping[str, Any]
 LOOKED_UP = 64  # documents whose ids are looked up in the segments together
+KEPT_FILTERS = 32  # a bit for each document, and the ordinals of those that they let through
 MOST_THREADS = 4  # of one question: more wait for each other longer than they work
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What was searched last, so that the next search finds it prepared.
+
+    Attributes:
+        generation: That it is of.
+        collection: All of it; None if no document has a token.
+        filtered: By the keys of the filters used last: what they let through.
+    """
+
+    generation: Generation | None
+    collection: Collection | None
+    filtered: OrderedDict[str, Collection] = field(default_factory=OrderedDict)
 
 
 class Index:
@@ -73,8 +93,7 @@ class Index:
         """Not for callers: see `Index.create` and `Index.open`."""
         self._path, self._generation = generation.folder, generation
         self._lock, self._encoder = lock, encoder
-        # What was searched last, and the generation that it is of.
-        self._searched: tuple[Generation | None, Collection | None] = (None, None)
+        self._searched = Searched(None, None)
         self._closed = False
         self._uncommitted = False  # whether the manifest in force is still to be written
         self._memory_limit: int | None = None
@@ -586,6 +605,7 @@ class Index:
         query: str,
         k: int = 10,
         *,
+        filter: FilterLike | None = None,  # noqa: A002 (as other databases name it)
         load_text: bool = True,
         threads: int | None = None,
         **options: Unpack[SearchOptions],
@@ -595,6 +615,8 @@ class Index:
         Args:
             query: The question. Without any token (an empty text) it finds nothing.
             k: How many, at least 1; fewer come back if fewer are found.
+            filter: Which documents may be found, by their metadata, as {"year": {"$gte": 2020}}
+                (docs/filters.md). The k best of these come back, however few they are.
             load_text: False leaves texts, titles and metadata out of the hits: faster for large k.
             threads: For this question; None for all processors, up to 4. The hits do not depend
                 on it.
@@ -607,13 +629,14 @@ class Index:
         """
         settings = SearchSettings(**options)
         (embeddings,) = self.encoder.encode_queries([query])
-        return self._search(embeddings, k, settings, load_text=load_text, threads=threads)
+        return self._search(embeddings, k, settings, filter, load_text=load_text, threads=threads)
 
     def search_many(
         self,
         queries: Iterable[str],
         k: int = 10,
         *,
+        filter: FilterLike | None = None,  # noqa: A002
         load_text: bool = True,
         threads: int | None = None,
         progress: bool = False,
@@ -623,13 +646,15 @@ class Index:
 
         Args:
             queries: The questions.
-            k: As `search` has it, and so have `load_text` and `options`.
+            k: As `search` has it, and so have `filter`, `load_text` and `options`.
+            filter: See `search`.
             load_text: See `search`.
             threads: Questions searched at the same time; None for all processors.
             progress: Show progress bars.
             **options: As `search` has them.
         """
         settings = SearchSettings(**options)
+        parsed = None if filter is None else parse_filter(filter)
         encoded = self.encoder.encode_queries(queries, progress=progress)
         with (
             progress_bar("Searching", len(encoded), "queries", enabled=progress) as advance,
@@ -637,7 +662,8 @@ class Index:
         ):
             results = []
             for hits in pool.map(
-                lambda e: self._search(e, k, settings, load_text=load_text, threads=1), encoded
+                lambda e: self._search(e, k, settings, parsed, load_text=load_text, threads=1),
+                encoded,
             ):
                 results.append(hits)
                 advance(1)
@@ -648,41 +674,55 @@ class Index:
         query_embeddings: NDArray[np.floating],
         k: int = 10,
         *,
+        filter: FilterLike | None = None,  # noqa: A002 (as other databases name it)
         load_text: bool = True,
         threads: int | None = None,
         **options: Unpack[SearchOptions],
     ) -> list[Hit]:
         """As `search`, for a query given as token embeddings, (n_tokens, dim)."""
         settings = SearchSettings(**options)
-        return self._search(query_embeddings, k, settings, load_text=load_text, threads=threads)
+        return self._search(
+            query_embeddings, k, settings, filter, load_text=load_text, threads=threads
+        )
 
-    def explain(self, query: str, doc_id: str, **options: Unpack[SearchOptions]) -> Explanation:
+    def explain(
+        self,
+        query: str,
+        doc_id: str,
+        *,
+        filter: FilterLike | None = None,  # noqa: A002
+        **options: Unpack[SearchOptions],
+    ) -> Explanation:
         """Why a document has the score that `search` with the same parameters gives it.
 
         With methods that re-rank, the document is taken to be among those that are.
 
         Raises:
-            InputError: The id is not in the index, or the query or the document has no token.
+            InputError: The id is not in the index, or the filter does not let it through, or the
+                query or the document has no token.
         """
         settings = SearchSettings(**options)
         (embeddings,) = self.encoder.encode_queries([query])
-        return self._explain(embeddings, doc_id, settings, query)
+        return self._explain(embeddings, doc_id, settings, filter, query)
 
     def explain_embeddings(
         self,
         query_embeddings: NDArray[np.floating],
         doc_id: str,
+        *,
+        filter: FilterLike | None = None,  # noqa: A002
         **options: Unpack[SearchOptions],
     ) -> Explanation:
         """The same for a query given as token embeddings, (n_tokens, dim)."""
         settings = SearchSettings(**options)
-        return self._explain(query_embeddings, doc_id, settings, None)
+        return self._explain(query_embeddings, doc_id, settings, filter, None)
 
     def _search(
         self,
         embeddings: NDArray[np.floating],
         k: int,
         settings: SearchSettings,
+        filter: FilterLike | None,  # noqa: A002
         *,
         load_text: bool,
         threads: int | None,
@@ -695,7 +735,7 @@ class Index:
             raise InputError(f"k is {k}; at least 1 is possible")
         checked = check_embeddings(embeddings, self._settings.dim, "the query")
         generation = self._generation  # another thread may `refresh` meanwhile
-        collection = self._collection(generation)
+        collection = self._collection(generation, filter)
         if collection is None or not collection.n_tokens or not len(checked):
             return []
         ranking = Search(collection, checked, settings, threads).rank(k)
@@ -706,6 +746,7 @@ class Index:
         embeddings: NDArray[np.floating],
         doc_id: str,
         settings: SearchSettings,
+        filter: FilterLike | None,  # noqa: A002
         query: str | None,
     ) -> Explanation:
         self._check_open()
@@ -714,7 +755,9 @@ class Index:
         place = generation.find(doc_id)
         if place is None:
             raise InputError(f"the id {doc_id!r} is not in {self._path}")
-        collection, tokens = self._collection(generation), place.segment.tokens
+        collection, tokens = self._collection(generation, filter), place.segment.tokens
+        if filter is not None and not generation.selected(parse_filter(filter))[place.ordinal]:
+            raise InputError(f"the filter does not let the document {doc_id!r} through")
         if collection is None or tokens is None or not tokens.token_counts[place.local]:
             raise InputError(f"the document {doc_id!r} has no token: nothing to explain")
         if not len(checked):
@@ -734,16 +777,29 @@ class Index:
     def _settings(self) -> Settings:
         return self._generation.manifest.settings
 
-    def _collection(self, generation: Generation) -> Collection | None:
+    def _collection(
+        self,
+        generation: Generation,
+        filter: FilterLike | None = None,  # noqa: A002 (the public name)
+    ) -> Collection | None:
         """What can be searched; None if no document has a token."""
-        searched, collection = self._searched
-        if searched is not generation:
+        searched = self._searched
+        if searched.generation is not generation:
             collection = None
             segments = generation.with_tokens()
             if generation.codec is not None and segments:
                 collection = Collection(generation.codec, segments, generation.live())
-            self._searched = generation, collection
-        return collection
+            self._searched = searched = Searched(generation, collection)
+        if filter is None or searched.collection is None:
+            return searched.collection
+        parsed = parse_filter(filter)
+        filtered = searched.filtered.get(parsed.key)
+        if filtered is None:
+            filtered = searched.collection.only(generation.selected(parsed))
+            searched.filtered[parsed.key] = filtered
+            while len(searched.filtered) > KEPT_FILTERS:
+                searched.filtered.popitem(last=False)
+        return filtered
 
     def _use(self, encoder: Encoder) -> None:
         """Take an encoder, if it is the one that the index was made with."""

@@ -32,7 +32,9 @@ def optimize(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Merge all segments, drop what was deleted, and train the centroids anew if there are too few.
+    """Merge all segments, and drop what was deleted.
+
+    Trains the centroids anew if there are too few by now.
 
     Searches go on meanwhile, and readers see the result when they open the index next. Ctrl-C
     leaves the index as it was.

@@ -48,6 +48,10 @@ def search(  # noqa: PLR0917 (typer passes by name)
         int | None,
         typer.Option(help="How many documents to re-rank with all their tokens; 0 for none."),
     ] = None,
+    filter_: Annotated[
+        str | None,
+        typer.Option("--filter", help='Search only documents with such metadata: {"year": 2020}.'),
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show the best match of each query token.")
     ] = False,
@@ -75,6 +79,7 @@ def search(  # noqa: PLR0917 (typer passes by name)
         colxtr search my.index "a question" --json | jq '.hits[0].id'
         colxtr search my.index "a question" --quality 0.9
         colxtr search my.index "a question" --method exact
+        colxtr search my.index "a question" --filter '{"lang": "en", "year": {"$gte": 2020}}'
         colxtr search my.index -f queries.tsv -k 100 --run out.trec
     """  # noqa: D301
     if (query is None) == (file is None):
@@ -92,8 +97,11 @@ def search(  # noqa: PLR0917 (typer passes by name)
         "k_prime": k_prime,
         "rerank": rerank,
     }
+    from colxtr.filters import parse_filter_text  # noqa: PLC0415
     from colxtr.index import Index  # noqa: PLC0415
 
+    if filter_ is not None:
+        options["filter"] = parse_filter_text(filter_)
     with Index.open(path) as index:
         if file is not None:
             _search_file(index, file, run, k, options, as_json)
@@ -110,6 +118,8 @@ def _search_one(  # noqa: PLR0917 (as the command's)
     if as_json:
         explanations = _explanations(index, query, hits, options) if explain else None
         result = {"query": query, **options, "k": k, "seconds": round(seconds, 6)}
+        if "filter" in options:
+            result["filter"] = json.loads(options["filter"].key)
         _print_json({**result, "hits": list(_as_dicts(hits, explanations))})
         return
     from colxtr.cli.render import print_hits  # noqa: PLC0415

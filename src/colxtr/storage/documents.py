@@ -13,8 +13,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from colxtr.columns import Columns
 from colxtr.documents import Document
 from colxtr.errors import CorruptIndexError, StorageError
+from colxtr.filters import Filter
 from colxtr.storage.files import named_errors, sync_file
 
 SCHEMA = """
@@ -27,6 +32,7 @@ CREATE TABLE documents (
     checksum INTEGER NOT NULL
 ) STRICT
 """
+READ_ROWS = 4_096  # of metadata, at a time
 MOST_VARIABLES = 500  # SQLite's lowest default limit is 999
 
 
@@ -64,9 +70,10 @@ def row_checksum(row: Sequence[object]) -> int:
 class DocumentStore:
     """Reads the documents of one segment. Safe to use from several threads."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, n_documents: int) -> None:
+        self._path, self._n_documents = path, n_documents
         self._lock = threading.Lock()
+        self._columns = Columns(n_documents, self._metadata)
         uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
         try:
             self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
@@ -88,10 +95,22 @@ class DocumentStore:
             found |= self._select(f"SELECT id, ordinal FROM documents WHERE id IN ({marks})", some)
         return found
 
-    def metadata(self) -> Iterator[str]:
+    def select(self, filter: Filter) -> NDArray[np.bool_]:  # noqa: A002 (as search calls it)
+        """(n_documents,): which documents a filter lets through."""
+        try:
+            return self._columns.select(filter)
+        except ValueError as error:
+            raise CorruptIndexError(f"{self._path}: damaged metadata: {error}") from None
+
+    def _metadata(self) -> Iterator[str]:
         """The metadata of all documents as JSON, in the order of their ordinals."""
-        for (text,) in self._select("SELECT metadata FROM documents ORDER BY ordinal", ()):
-            yield text
+        for start in range(0, self._n_documents, READ_ROWS):
+            rows = self._select(
+                "SELECT metadata FROM documents WHERE ordinal >= ? AND ordinal < ? "
+                "ORDER BY ordinal",
+                (start, start + READ_ROWS),
+            )
+            yield from (metadata for (metadata,) in rows)
 
     def ids(self, ordinals: Sequence[int]) -> dict[int, str]:
         """The ids of some documents."""

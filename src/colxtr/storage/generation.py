@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from colxtr.codec import Codec
 from colxtr.documents import Document
 from colxtr.errors import CorruptIndexError
+from colxtr.filters import Filter
 from colxtr.storage.documents import DocumentStore
 from colxtr.storage.files import check_blocks
 from colxtr.storage.manifest import (
@@ -143,7 +144,8 @@ class Generation:
                 shared = known.get(entry.name)
                 store = shared.documents if shared else None
                 if store is None:
-                    store = DocumentStore(self.folder / f"{entry.name}.sqlite")
+                    path = self.folder / f"{entry.name}.sqlite"
+                    store = DocumentStore(path, entry.n_documents)
                     opened.callback(store.close)
                 tokens = shared.tokens if shared and shared.first_ordinal == first else None
                 if tokens is None and entry.n_tokens:
@@ -175,6 +177,10 @@ class Generation:
         if not any(len(segment.deleted) for segment in self.segments):
             return None
         return np.concatenate([segment.live for segment in self.segments])
+
+    def selected(self, filter: Filter) -> NDArray[np.bool_]:  # noqa: A002 (as search calls it)
+        """(n_ordinals,): which documents a filter lets through, deleted ones among them."""
+        return np.concatenate([segment.documents.select(filter) for segment in self.segments])
 
     def find(self, doc_id: str) -> Place | None:
         """Where the document of this id lies; None if it is not in the index."""
