@@ -7,7 +7,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -109,7 +109,8 @@ class Manifest:
 
     def as_bytes(self) -> bytes:
         """The content of that file: a line of JSON, and a line with its checksum."""
-        line = json.dumps({"format": FORMAT, "version": VERSION, **asdict(self)}).encode()
+        fields = {"format": FORMAT, "version": VERSION, **vars(self)}
+        line = json.dumps(fields, default=vars).encode()
         return line + b"\n" + f"{zlib.crc32(line):08x}\n".encode()
 
     def n_documents(self) -> int:

@@ -6,6 +6,7 @@ bytes, in bounded memory beside some integers per token.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -22,11 +23,11 @@ from colxtr.storage.segment import PIECE_BYTES, Array, Segment, offsets
 
 READ_DOCUMENTS = 256  # at a time
 
-MERGE_WIDTH = 8  # neighbours of about a size that are merged
-TIERS = tuple(
+MERGE_WIDTH = 8  # segments of a level that are merged
+LEVELS = tuple(
     (1 << 14) * MERGE_WIDTH**i for i in range(3)
-)  # up to 1 million tokens: what is larger
-# waits for `optimize`
+)  # tokens: a segment's level is how many
+# of these it reaches; one that reaches the last, a million, waits for `optimize`
 DOCUMENT_TOKENS = 16  # that a document without tokens counts for
 
 
@@ -39,16 +40,16 @@ def size(segment: OpenSegment) -> int:
 def worth_merging(segments: Sequence[OpenSegment]) -> slice | None:
     """Neighbouring segments that should become one now; None if there are none.
 
-    As soon as `MERGE_WIDTH` neighbours are below a tier, they are merged: each document is copied
-    once per tier, and the segments stay few.
+    As soon as `MERGE_WIDTH` segments of a level have only smaller ones between them, they are
+    merged: a document is copied a few times per level, and the segments stay few.
     """
-    sizes = [size(segment) for segment in segments]
-    for tier in TIERS:
+    levels = [bisect_right(LEVELS, size(segment)) for segment in segments]
+    for level in range(len(LEVELS)):
         start = 0
-        for end in range(len(sizes) + 1):
-            if end < len(sizes) and sizes[end] < tier:
+        for end in range(len(levels) + 1):
+            if end < len(levels) and levels[end] <= level:
                 continue
-            if end - start >= MERGE_WIDTH:
+            if levels[start:end].count(level) >= MERGE_WIDTH:
                 return slice(start, end)
             start = end + 1
     return None
