@@ -69,6 +69,13 @@ class Candidates::Part {
         }
     }
 
+    // Lets the documents have what waits for them.
+    void finish() {
+        if (waiting_)
+            kernels().maxima(room_.rows.data() + waiting_rows_ * stride_, waiting_, stride_, best_);
+        waiting_ = 0;
+    }
+
     // Takes over what another part found; its rows stay with it.
     void join(const Part& other) {
         for (std::size_t i = 0; i < seen_.size(); ++i) seen_[i] += other.seen_[i];
@@ -82,11 +89,16 @@ class Candidates::Part {
 
  private:
     // Takes the next tokens of documents that count, a block at most; returns where it stopped.
+    // Asks for the slots of their documents.
     std::size_t fill(std::size_t at, std::size_t end) {
         const Segment& segment = *block_.segment;
-        for (block_.count = 0; at < end && block_.count < Query::BLOCK; ++at)
-            if (!allowed_ || is_allowed(segment.first_ordinal + segment.ordinal(at)))
-                block_.positions[block_.count++] = at;
+        for (block_.count = 0; at < end && block_.count < Query::BLOCK; ++at) {
+            const std::uint64_t ordinal = segment.first_ordinal + segment.ordinal(at);
+            if (allowed_ && !is_allowed(ordinal)) continue;
+            prefetch_line(room_.slots.data() + ordinal);
+            owners_[block_.count] = ordinal;
+            block_.positions[block_.count++] = at;
+        }
         return at;
     }
 
@@ -94,20 +106,26 @@ class Candidates::Part {
         return allowed_[ordinal / 8] >> (ordinal % 8) & 1;
     }
 
+    // Scores a block; what it changes of its documents waits until the next one has been scored,
+    // and the memory asked for has come.
     void add_block(const Probed* probed) {
-        float* best[Query::BLOCK];
-        const Segment& segment = *block_.segment;
-        for (std::size_t r = 0; r < block_.count; ++r) {
-            best[r] = best_of(segment.first_ordinal + segment.ordinal(block_.positions[r]));
-            for (std::size_t i = 0; i < stride_; i += 16) prefetch_line(best[r] + i);
+        if (n_rows_ + block_.count > capacity_) {
+            finish();
+            make_room();
         }
-        if (n_rows_ + block_.count > capacity_) make_room();
-        float* rows = room_.rows.data() + n_rows_ * stride_;
+        const std::size_t row = keeps_rows_ ? n_rows_ : waiting_rows_ ? 0 : Query::BLOCK;
+        float* rows = room_.rows.data() + row * stride_;
         query_.score(block_, rows);
         if (probed) hide(rows, *probed);
         for (std::size_t i = 0; i < query_.n_tokens(); ++i)
             if (!probed || (*probed)[i]) seen_[i] += block_.count;
-        kernels().maxima(rows, block_.count, stride_, best);
+        finish();
+        for (std::size_t r = 0; r < block_.count; ++r) {
+            best_[r] = best_of(owners_[r]);
+            for (std::size_t i = 0; i < stride_; i += 16) prefetch_line(best_[r] + i);
+        }
+        waiting_ = block_.count;
+        waiting_rows_ = row;
         if (keeps_rows_) n_rows_ += block_.count;
     }
 
@@ -165,6 +183,9 @@ class Candidates::Part {
     std::vector<float> lowest_;      // with own lists: of what each query token saw
     std::vector<std::uint64_t> ordinals_;
     Query::Block block_;
+    std::uint64_t owners_[Query::BLOCK];  // of the block's tokens
+    float* best_[Query::BLOCK];           // of the documents of the tokens that wait
+    std::size_t waiting_ = 0, waiting_rows_ = 0;
 };
 
 std::vector<Candidates::Stretch> Candidates::find_lists(const Collection& collection,
@@ -239,6 +260,7 @@ Candidates::Candidates(const Query& query, const Collection& collection, const P
             }
             passed += size;
         }
+        parts_[p].finish();
     });
     for (std::size_t p = 1; p < n_parts; ++p) parts_[0].join(parts_[p]);
     seen_ = parts_[0].seen();

@@ -17,9 +17,12 @@
 namespace colxtr {
 
 // Vectors that are multiplied many times are kept in panels of PANEL columns:
-// panels[p][d][column], columns beyond the last one zero. Panels of int8 are panels[p][d / 4]
-// [column][d % 4].
+// panels[p][d][column], columns beyond the last one zero.
 constexpr std::size_t PANEL = 32;
+
+// The tokens of a query, in eight bits, are kept in strips of STRIP columns: strips[s][d /
+// 4][column] [d % 4]. Rows of similarities have a value for each column of all strips.
+constexpr std::size_t STRIP = 16;
 
 // Callers give room for, and may let `multiply` read, rows up to the next multiple of ROWS.
 constexpr std::size_t ROWS = 8;
@@ -82,22 +85,22 @@ struct Kernels {
                     std::uint32_t first_column, Best* best);
 
     // scores[row * stride + lane] = weights[row] * bases[row][lane]
-    //                             + gains[row] * <rows[row], column `lane`>, stride = n_panels *
-    // PANEL. rows: (n_rows, dim), dim a multiple of 4. The products are exact integers, and what
+    //                             + gains[row] * <rows[row], column `lane`>, stride = n_strips *
+    // STRIP. rows: (n_rows, dim), dim a multiple of 4. The products are exact integers, and what
     // follows is rounded alike everywhere: all instruction sets give the same bits. `scores` is
     // writable, all else readable, up to the next multiple of ROWS.
     void (*score)(const ScoredRows& rows, std::size_t n_rows, std::size_t dim,
-                  const std::int8_t* panels, std::size_t n_panels, float* scores);
+                  const std::int8_t* strips, std::size_t n_strips, float* scores);
 
     // The first row with a value above that lane's floor and not above its ceiling, or n_rows;
-    // `lanes` has a bit for each such lane. rows: PANEL values at rows + row * stride.
+    // `lanes` has a bit for each such lane. rows: STRIP values at rows + row * stride.
     std::size_t (*find_between)(const float* rows, std::size_t n_rows, std::size_t stride,
                                 const float* floors, const float* ceilings, std::uint32_t* lanes);
 
     // counts[f][lane] += rows whose value is above floors[f][lane], for FLOORS floors; rows as
     // above.
     void (*count_above)(const float* rows, std::size_t n_rows, std::size_t stride,
-                        const float (*floors)[PANEL], std::uint32_t (*counts)[PANEL]);
+                        const float (*floors)[STRIP], std::uint32_t (*counts)[STRIP]);
 
     // into[row] = the sum of rows[row][d] * matrix[d] over d, added in this order; matrix: (dim,
     // dim), dim a multiple of 8.
@@ -105,7 +108,7 @@ struct Kernels {
                       float* into);
 
     // sums[row] = sum over lanes of weights[lane] * max(rows[row][lane], floors[lane]), added in
-    // one order everywhere; stride is a multiple of PANEL.
+    // one order everywhere; stride is a multiple of STRIP.
     void (*sum_maxima)(const float* rows, std::size_t n_rows, std::size_t stride,
                        const float* floors, const float* weights, float* sums);
 
@@ -117,7 +120,7 @@ struct Kernels {
                            std::uint8_t* codes);
 
     // into[row][i] = max(into[row][i], rows[row * stride + i]), row by row; stride is a multiple of
-    // PANEL.
+    // STRIP.
     void (*maxima)(const float* rows, std::size_t n_rows, std::size_t stride, float* const* into);
 
     // IEEE half precision to single; n is a multiple of 8, `from` aligned to 2.

@@ -51,9 +51,9 @@ void Query::quantise(const float* embeddings) {
         for (std::size_t d = 0; d < dim; ++d) largest = std::max(largest, std::fabs(embedding[d]));
         scales_[i] = largest / 127;
         const float inverse = largest > 0 ? 127 / largest : 0;
-        std::int8_t* column = columns_.data() + i / PANEL * PANEL * dim + i % PANEL * 4;
+        std::int8_t* column = columns_.data() + i / STRIP * STRIP * dim + i % STRIP * 4;
         for (std::size_t d = 0; d < dim; ++d)
-            column[d / 4 * 4 * PANEL + d % 4] =
+            column[d / 4 * 4 * STRIP + d % 4] =
                 static_cast<std::int8_t>(std::nearbyint(embedding[d] * inverse));
     }
 }
@@ -72,7 +72,7 @@ void Query::multiply_centroids(std::size_t first, std::size_t count, float* into
             values[r] = codec_.centroids() + centroid * codec_.dim();
             gains[r] = codec_.centroid_scales()[centroid];
         }
-        kernels().score(rows, block, codec_.dim(), columns_.data(), stride() / PANEL,
+        kernels().score(rows, block, codec_.dim(), columns_.data(), stride() / STRIP,
                         into + done * stride());
     }
 }
@@ -100,13 +100,13 @@ void Query::meet_centroids(std::size_t n_probe) {
         multiply_centroids(first, count, rows);
         if (n_probe == 0) return;
         float* floor = floors[thread].data();
-        for (std::size_t panel = 0; panel < columns; panel += PANEL)
+        for (std::size_t strip = 0; strip < columns; strip += STRIP)
             for (std::size_t c = 0; c < count; ++c) {
                 std::uint32_t lanes = 0;
-                c += find_above(rows + c * columns + panel, count - c, columns, floor + panel,
+                c += find_above(rows + c * columns + strip, count - c, columns, floor + strip,
                                 &lanes);
                 for (; lanes; lanes &= lanes - 1) {
-                    const std::size_t lane = panel + lowest_bit(lanes);
+                    const std::size_t lane = strip + lowest_bit(lanes);
                     Top& top = nearest[thread][lane];
                     top.offer({rows[c * columns + lane], first + c});
                     floor[lane] = top.floor();
@@ -141,7 +141,7 @@ void Query::score_centroids(std::size_t count, Block& block) const {
     ScoredRows rows;
     rows.values = block.rows;
     rows.gains = block.gains;
-    kernels().score(rows, count, codec_.dim(), columns_.data(), stride() / PANEL,
+    kernels().score(rows, count, codec_.dim(), columns_.data(), stride() / STRIP,
                     block.centroid_rows.data());
 }
 
@@ -193,7 +193,7 @@ void Query::score(Block& block, float* rows) const {
     scored.gains = block.gains;
     scored.weights = block.weights;
     scored.bases = block.bases;
-    kernels().score(scored, block.count, dim, columns_.data(), stride() / PANEL, rows);
+    kernels().score(scored, block.count, dim, columns_.data(), stride() / STRIP, rows);
 }
 
 }  // namespace colxtr

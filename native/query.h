@@ -32,8 +32,11 @@ class Query {
     const Codec& codec() const { return codec_; }
     std::size_t n_tokens() const { return n_tokens_; }
     std::size_t threads() const { return threads_; }
-    // n_tokens up to the next multiple of PANEL.
-    std::size_t stride() const { return (n_tokens_ + PANEL - 1) / PANEL * PANEL; }
+    // n_tokens up to the next multiple of STRIP; of PANEL with HALF, whose rows come from panels.
+    std::size_t stride() const {
+        const std::size_t unit = codec_.is_half() ? PANEL : STRIP;
+        return (n_tokens_ + unit - 1) / unit * unit;
+    }
     // What a value in a column is multiplied with to be a similarity, (stride).
     const float* scales() const { return scales_.data(); }
     // The same divided by n_tokens: a document's score is the sum of its largest values so
@@ -88,7 +91,7 @@ class Query {
 
     const Codec& codec_;
     std::size_t n_tokens_, threads_;
-    Buffer<std::int8_t> columns_;  // in panels
+    Buffer<std::int8_t> columns_;  // in strips
     Panels half_columns_;          // with HALF the tokens meet the embeddings as they are
     Buffer<float> scales_, weights_;
     std::vector<std::uint32_t> probes_;

@@ -13,8 +13,8 @@ namespace colxtr {
 // As Kernels::find_between, without ceilings.
 inline std::size_t find_above(const float* rows, std::size_t n_rows, std::size_t stride,
                               const float* floors, std::uint32_t* lanes) {
-    static const std::array<float, PANEL> unbounded = [] {
-        std::array<float, PANEL> ceilings;
+    static const std::array<float, STRIP> unbounded = [] {
+        std::array<float, STRIP> ceilings;
         ceilings.fill(std::numeric_limits<float>::infinity());
         return ceilings;
     }();
@@ -23,9 +23,9 @@ inline std::size_t find_above(const float* rows, std::size_t n_rows, std::size_t
 
 // Whether a row of `stride` values has one above its floor.
 inline bool any_above(const float* row, std::size_t stride, const float* floors) {
-    for (std::size_t panel = 0; panel < stride; panel += PANEL) {
+    for (std::size_t strip = 0; strip < stride; strip += STRIP) {
         std::uint32_t lanes = 0;
-        if (find_above(row + panel, 1, stride, floors + panel, &lanes) == 0) return true;
+        if (find_above(row + strip, 1, stride, floors + strip, &lanes) == 0) return true;
     }
     return false;
 }

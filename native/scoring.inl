@@ -8,34 +8,36 @@
 //
 //   I::Group (four values of a row, for all lanes), I::Columns (four values of each lane's column),
 //   I::group, I::columns, I::dot(sums, group, columns), which adds, I::load, I::to_float,
-//   I::start(panel, n_groups, into): sums of PANEL lanes before the first `dot`
+//   I::start(strip, n_groups, into): sums of STRIP lanes before the first `dot`
 //
 // No multiplication is contracted with an addition here (the build says so to the compiler): all
 // instruction sets round alike.
 
-constexpr std::size_t SUM_VECTORS = colxtr::PANEL / I::LANES;
+constexpr std::size_t STRIP_VECTORS = colxtr::STRIP / I::LANES;
 static_assert(I::LANES == V::LANES, "sums become floats vector by vector");
 
-// The sums of R rows and one panel, in registers.
-template <std::size_t R>
+// The sums of R rows and one strip, or two neighbours, in registers.
+template <std::size_t R, std::size_t STRIPS>
 struct Tile {
-    I sums[R][SUM_VECTORS];
+    static constexpr std::size_t VECTORS = STRIPS * STRIP_VECTORS;
+    I sums[R][VECTORS];
 
     explicit Tile(const std::int32_t* start) {
         for (std::size_t r = 0; r < R; ++r)
-            for (std::size_t v = 0; v < SUM_VECTORS; ++v)
-                sums[r][v] = I::load(start + v * I::LANES);
+            for (std::size_t v = 0; v < VECTORS; ++v) sums[r][v] = I::load(start + v * I::LANES);
     }
 
     // Adds the products of four dimensions; `values(r)` points to those of a row.
     template <typename Values>
-    void add(const std::int8_t* panel, std::size_t d, const Values& values) {
-        typename I::Columns columns[SUM_VECTORS];
-        for (std::size_t v = 0; v < SUM_VECTORS; ++v)
-            columns[v] = I::columns(panel + d * colxtr::PANEL + v * I::LANES * 4);
+    void add(const std::int8_t* strips, std::size_t dim, std::size_t d, const Values& values) {
+        typename I::Columns columns[VECTORS];
+        for (std::size_t v = 0; v < VECTORS; ++v) {
+            const std::int8_t* strip = strips + v / STRIP_VECTORS * colxtr::STRIP * dim;
+            columns[v] = I::columns(strip + d * colxtr::STRIP + v % STRIP_VECTORS * I::LANES * 4);
+        }
         for (std::size_t r = 0; r < R; ++r) {
             const typename I::Group group = I::group(values(r));
-            for (std::size_t v = 0; v < SUM_VECTORS; ++v) I::dot(sums[r][v], group, columns[v]);
+            for (std::size_t v = 0; v < VECTORS; ++v) I::dot(sums[r][v], group, columns[v]);
         }
     }
 };
@@ -44,11 +46,13 @@ struct PlainRows {
     static constexpr std::size_t R = I::ROWS;
     const std::int8_t* const* values;
 
-    void add(Tile<R>& tile, std::size_t row, std::size_t dim, const std::int8_t* panel) const {
+    template <std::size_t STRIPS>
+    void add(Tile<R, STRIPS>& tile, std::size_t row, std::size_t dim,
+             const std::int8_t* strips) const {
         const std::int8_t* first[R];
         for (std::size_t r = 0; r < R; ++r) first[r] = values[row + r];
         for (std::size_t d = 0; d < dim; d += 4)
-            tile.add(panel, d, [&](std::size_t r) { return first[r] + d; });
+            tile.add(strips, dim, d, [&](std::size_t r) { return first[r] + d; });
     }
 };
 
@@ -60,12 +64,14 @@ struct CodedRows {
     const std::int8_t* codebook;
     const std::uint8_t* const* codes;
 
-    void add(Tile<R>& tile, std::size_t row, std::size_t dim, const std::int8_t* panel) const {
+    template <std::size_t STRIPS>
+    void add(Tile<R, STRIPS>& tile, std::size_t row, std::size_t dim,
+             const std::int8_t* strips) const {
         const std::size_t n_bytes = dim / WIDTH;
         const std::int8_t* codewords[R];
         const auto add_codewords = [&](std::size_t byte) {
             for (std::size_t part = 0; part < WIDTH; part += 4)
-                tile.add(panel, byte * WIDTH + part,
+                tile.add(strips, dim, byte * WIDTH + part,
                          [&](std::size_t r) { return codewords[r] + part; });
         };
         for (std::size_t r = 0; r < R; ++r) {
@@ -94,12 +100,12 @@ struct CodedRows {
     }
 };
 
-template <std::size_t R>
-inline void store_scores(const Tile<R>& tile, const colxtr::ScoredRows& rows, std::size_t row,
-                         std::size_t lane0, std::size_t stride, float* scores) {
+template <std::size_t R, std::size_t STRIPS>
+inline void store_scores(const Tile<R, STRIPS>& tile, const colxtr::ScoredRows& rows,
+                         std::size_t row, std::size_t lane0, std::size_t stride, float* scores) {
     for (std::size_t r = 0; r < R; ++r) {
         const V gain = V::broadcast(rows.gains + row + r);
-        for (std::size_t v = 0; v < SUM_VECTORS; ++v) {
+        for (std::size_t v = 0; v < tile.VECTORS; ++v) {
             const std::size_t lane = lane0 + v * V::LANES;
             V score = V::multiply(gain, I::to_float(tile.sums[r][v]));
             if (rows.bases)
@@ -111,47 +117,57 @@ inline void store_scores(const Tile<R>& tile, const colxtr::ScoredRows& rows, st
     }
 }
 
-template <typename Values>
-inline void score_from(const Values& values, const colxtr::ScoredRows& rows, std::size_t n_rows,
-                       std::size_t dim, const std::int8_t* panels, std::size_t n_panels,
-                       float* scores) {
+// The scores of STRIPS strips from `strip` on.
+template <std::size_t STRIPS, typename Values>
+inline void score_strips(const Values& values, const colxtr::ScoredRows& rows, std::size_t n_rows,
+                         std::size_t dim, const std::int8_t* strips, std::size_t strip,
+                         std::size_t stride, float* scores) {
     constexpr std::size_t R = Values::R;
     static_assert(colxtr::ROWS % R == 0, "rows are readable up to a multiple of colxtr::ROWS");
-    const std::size_t stride = n_panels * colxtr::PANEL;
-    for (std::size_t p = 0; p < n_panels; ++p) {
-        const std::int8_t* panel = panels + p * dim * colxtr::PANEL;
-        std::int32_t start[colxtr::PANEL];
-        I::start(panel, dim / 4, start);
-        for (std::size_t row = 0; row < n_rows; row += R) {
-            Tile<R> tile(start);
-            values.add(tile, row, dim, panel);
-            store_scores<R>(tile, rows, row, p * colxtr::PANEL, stride, scores);
-        }
+    strips += strip * dim * colxtr::STRIP;
+    std::int32_t start[STRIPS * colxtr::STRIP];
+    for (std::size_t s = 0; s < STRIPS; ++s)
+        I::start(strips + s * dim * colxtr::STRIP, dim / 4, start + s * colxtr::STRIP);
+    for (std::size_t row = 0; row < n_rows; row += R) {
+        Tile<R, STRIPS> tile(start);
+        values.add(tile, row, dim, strips);
+        store_scores(tile, rows, row, strip * colxtr::STRIP, stride, scores);
     }
 }
 
+template <typename Values>
+inline void score_from(const Values& values, const colxtr::ScoredRows& rows, std::size_t n_rows,
+                       std::size_t dim, const std::int8_t* strips, std::size_t n_strips,
+                       float* scores) {
+    const std::size_t stride = n_strips * colxtr::STRIP;
+    std::size_t s = 0;
+    for (; s + 2 <= n_strips; s += 2)
+        score_strips<2>(values, rows, n_rows, dim, strips, s, stride, scores);
+    if (s < n_strips) score_strips<1>(values, rows, n_rows, dim, strips, s, stride, scores);
+}
+
 void score(const colxtr::ScoredRows& rows, std::size_t n_rows, std::size_t dim,
-           const std::int8_t* panels, std::size_t n_panels, float* scores) {
+           const std::int8_t* strips, std::size_t n_strips, float* scores) {
     if (rows.codes && rows.width == 4)
-        score_from(CodedRows<4>{rows.codebook, rows.codes}, rows, n_rows, dim, panels, n_panels,
+        score_from(CodedRows<4>{rows.codebook, rows.codes}, rows, n_rows, dim, strips, n_strips,
                    scores);
     else if (rows.codes)
-        score_from(CodedRows<8>{rows.codebook, rows.codes}, rows, n_rows, dim, panels, n_panels,
+        score_from(CodedRows<8>{rows.codebook, rows.codes}, rows, n_rows, dim, strips, n_strips,
                    scores);
     else
-        score_from(PlainRows{rows.values}, rows, n_rows, dim, panels, n_panels, scores);
+        score_from(PlainRows{rows.values}, rows, n_rows, dim, strips, n_strips, scores);
 }
 
 std::size_t find_between(const float* rows, std::size_t n_rows, std::size_t stride,
                          const float* floors, const float* ceilings, std::uint32_t* lanes) {
-    V floor[VECTORS], ceiling[VECTORS];
-    for (std::size_t v = 0; v < VECTORS; ++v) {
+    V floor[STRIP_VECTORS], ceiling[STRIP_VECTORS];
+    for (std::size_t v = 0; v < STRIP_VECTORS; ++v) {
         floor[v] = V::load(floors + v * V::LANES);
         ceiling[v] = V::load(ceilings + v * V::LANES);
     }
     for (std::size_t row = 0; row < n_rows; ++row) {
         std::uint32_t found = 0;
-        for (std::size_t v = 0; v < VECTORS; ++v) {
+        for (std::size_t v = 0; v < STRIP_VECTORS; ++v) {
             const V value = V::load(rows + row * stride + v * V::LANES);
             found |= V::between(value, floor[v], ceiling[v]) << (v * V::LANES);
         }
@@ -164,8 +180,8 @@ std::size_t find_between(const float* rows, std::size_t n_rows, std::size_t stri
 }
 
 void count_above(const float* rows, std::size_t n_rows, std::size_t stride,
-                 const float (*floors)[colxtr::PANEL], std::uint32_t (*counts)[colxtr::PANEL]) {
-    for (std::size_t v = 0; v < VECTORS; ++v) {
+                 const float (*floors)[colxtr::STRIP], std::uint32_t (*counts)[colxtr::STRIP]) {
+    for (std::size_t v = 0; v < STRIP_VECTORS; ++v) {
         const std::size_t lane = v * V::LANES;
         V floor[colxtr::FLOORS];
         typename V::Counter count[colxtr::FLOORS];

@@ -1,5 +1,5 @@
 // A bracket is drawn round each column's wanted value, from a sample, and narrowed by counting, in
-// all columns of a panel at once, what is above a few thresholds in it. The few values that are
+// all columns of a strip at once, what is above a few thresholds in it. The few values that are
 // left in the bracket are collected and one of them is the answer: always the exact one, the sample
 // decides only how many are left.
 #include "select.h"
@@ -27,8 +27,8 @@ constexpr std::size_t ROWS_PER_PIECE = 4096;
 constexpr float LARGEST = std::numeric_limits<float>::max();
 constexpr float NONE = -std::numeric_limits<float>::infinity();
 
-using Lanes = float[PANEL];
-using Counts = std::uint32_t[PANEL];
+using Lanes = float[STRIP];
+using Counts = std::uint32_t[STRIP];
 
 // At least `rank` values are above `low`, fewer above `high`: the wanted one is in between, or
 // equal to `high`.
@@ -46,12 +46,12 @@ struct Bracket {
     }
 };
 
-using Brackets = std::array<Bracket, PANEL>;
+using Brackets = std::array<Bracket, STRIP>;
 
-// One panel of the matrix.
-class Panel {
+// STRIP columns of the matrix.
+class Strip {
  public:
-    Panel(const std::vector<Rows>& parts, std::size_t stride, std::size_t first,
+    Strip(const std::vector<Rows>& parts, std::size_t stride, std::size_t first,
           std::size_t threads)
         : stride_(stride), threads_(threads) {
         for (const Rows& part : parts)
@@ -64,27 +64,27 @@ class Panel {
     void narrow(const Lanes (&floors)[FLOORS], Brackets& brackets) const {
         std::vector<Buffer<std::uint32_t>> counts;
         for (std::size_t t = 0; t < std::min(threads_, pieces_.size()); ++t)
-            counts.emplace_back(FLOORS * PANEL);
+            counts.emplace_back(FLOORS * STRIP);
         run(pieces_.size(), counts.size(), [&](std::size_t piece, std::size_t thread) {
             kernels().count_above(pieces_[piece].values, pieces_[piece].count, stride_, floors,
                                   reinterpret_cast<Counts*>(counts[thread].data()));
         });
         for (std::size_t f = 0; f < FLOORS; ++f)
-            for (std::size_t lane = 0; lane < PANEL; ++lane) {
+            for (std::size_t lane = 0; lane < STRIP; ++lane) {
                 std::size_t above = 0;
-                for (const auto& each : counts) above += each[f * PANEL + lane];
+                for (const auto& each : counts) above += each[f * STRIP + lane];
                 brackets[lane].learn(floors[f][lane], above);
             }
     }
 
     // All values in the brackets, column by column.
-    std::array<std::vector<float>, PANEL> inside(const Brackets& brackets) const {
+    std::array<std::vector<float>, STRIP> inside(const Brackets& brackets) const {
         Lanes low, high;
-        for (std::size_t lane = 0; lane < PANEL; ++lane) {
+        for (std::size_t lane = 0; lane < STRIP; ++lane) {
             low[lane] = brackets[lane].rank ? brackets[lane].low : LARGEST;
             high[lane] = brackets[lane].high;
         }
-        std::array<std::vector<float>, PANEL> found;
+        std::array<std::vector<float>, STRIP> found;
         for (const Rows& piece : pieces_)
             for (std::size_t row = 0; row < piece.count; ++row) {
                 std::uint32_t lanes = 0;
@@ -98,16 +98,16 @@ class Panel {
         return found;
     }
 
-    // Rows at even distances: (SAMPLE, PANEL).
+    // Rows at even distances: (SAMPLE, STRIP).
     Buffer<float> sample(std::size_t n_rows) const {
-        Buffer<float> rows(SAMPLE * PANEL);
+        Buffer<float> rows(SAMPLE * STRIP);
         std::size_t taken = 0, passed = 0;
         for (const Rows& piece : pieces_) {
             for (; taken < SAMPLE; ++taken) {
                 const std::size_t row = taken * n_rows / SAMPLE;
                 if (row >= passed + piece.count) break;
-                std::copy_n(piece.values + (row - passed) * stride_, PANEL,
-                            rows.data() + taken * PANEL);
+                std::copy_n(piece.values + (row - passed) * stride_, STRIP,
+                            rows.data() + taken * STRIP);
             }
             passed += piece.count;
         }
@@ -120,7 +120,7 @@ class Panel {
 };
 
 void spread(const Brackets& brackets, bool ends, Lanes (&floors)[FLOORS]) {
-    for (std::size_t lane = 0; lane < PANEL; ++lane)
+    for (std::size_t lane = 0; lane < STRIP; ++lane)
         for (std::size_t f = 0; f < FLOORS; ++f) {
             const float share = ends ? static_cast<float>(f) / (FLOORS - 1)
                                      : static_cast<float>(f + 1) / (FLOORS + 1);
@@ -130,14 +130,14 @@ void spread(const Brackets& brackets, bool ends, Lanes (&floors)[FLOORS]) {
 }
 
 // Brackets from a sample of the rows, wide enough for nearly all columns.
-void estimate(const Panel& whole, std::size_t n_rows, Brackets& brackets) {
+void estimate(const Strip& whole, std::size_t n_rows, Brackets& brackets) {
     const Buffer<float> rows = whole.sample(n_rows);
-    const Panel sample({{rows.data(), SAMPLE}}, PANEL, 0, 1);
+    const Strip sample({{rows.data(), SAMPLE}}, STRIP, 0, 1);
     Brackets lower, upper;
-    for (std::size_t lane = 0; lane < PANEL; ++lane) {
+    for (std::size_t lane = 0; lane < STRIP; ++lane) {
         float least = LARGEST, most = -LARGEST;
         for (std::size_t row = 0; row < SAMPLE; ++row) {
-            const float value = rows[row * PANEL + lane];
+            const float value = rows[row * STRIP + lane];
             if (value > NONE) least = std::min(least, value), most = std::max(most, value);
         }
         const double share = static_cast<double>(brackets[lane].rank) / static_cast<double>(n_rows);
@@ -154,7 +154,7 @@ void estimate(const Panel& whole, std::size_t n_rows, Brackets& brackets) {
             spread(*each, false, floors);
             sample.narrow(floors, *each);
         }
-    for (std::size_t lane = 0; lane < PANEL; ++lane) {
+    for (std::size_t lane = 0; lane < STRIP; ++lane) {
         brackets[lane].low = lower[lane].low;
         brackets[lane].high = upper[lane].high;
     }
@@ -166,17 +166,17 @@ void kth_largest(const std::vector<Rows>& parts, std::size_t stride,
                  const std::vector<std::size_t>& ranks, std::size_t threads, float* values) {
     std::size_t n_rows = 0;
     for (const Rows& part : parts) n_rows += part.count;
-    for (std::size_t first = 0; first < stride; first += PANEL) {
-        const Panel panel(parts, stride, first, threads);
+    for (std::size_t first = 0; first < stride; first += STRIP) {
+        const Strip strip(parts, stride, first, threads);
         Brackets brackets;
-        for (std::size_t lane = 0; lane < PANEL && first + lane < ranks.size(); ++lane)
+        for (std::size_t lane = 0; lane < STRIP && first + lane < ranks.size(); ++lane)
             brackets[lane].rank = ranks[first + lane];
         if (n_rows > 4 * SAMPLE) {
             Brackets estimated = brackets;
-            estimate(panel, n_rows, estimated);
+            estimate(strip, n_rows, estimated);
             Lanes floors[FLOORS];
             spread(estimated, true, floors);
-            panel.narrow(floors, brackets);
+            strip.narrow(floors, brackets);
             for (std::size_t round = 1; round < ROUNDS; ++round) {
                 std::size_t most = 0;
                 for (const Bracket& b : brackets)
@@ -184,11 +184,11 @@ void kth_largest(const std::vector<Rows>& parts, std::size_t stride,
                         most = std::max(most, b.above_low - b.above_high);
                 if (most <= FEW) break;
                 spread(brackets, false, floors);
-                panel.narrow(floors, brackets);
+                strip.narrow(floors, brackets);
             }
         }
-        std::array<std::vector<float>, PANEL> inside = panel.inside(brackets);
-        for (std::size_t lane = 0; lane < PANEL && first + lane < ranks.size(); ++lane) {
+        std::array<std::vector<float>, STRIP> inside = strip.inside(brackets);
+        for (std::size_t lane = 0; lane < STRIP && first + lane < ranks.size(); ++lane) {
             const Bracket& b = brackets[lane];
             float& value = values[first + lane];
             value = NONE;

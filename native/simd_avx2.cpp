@@ -71,7 +71,7 @@ struct I {
     }
     static V to_float(I sums) { return {_mm256_cvtepi32_ps(sums.lanes)}; }
     static void start(const std::int8_t*, std::size_t, std::int32_t* into) {
-        for (std::size_t lane = 0; lane < colxtr::PANEL; ++lane) into[lane] = 0;
+        for (std::size_t lane = 0; lane < colxtr::STRIP; ++lane) into[lane] = 0;
     }
 };
 

@@ -55,14 +55,12 @@ struct I {
     }
     static I load(const std::int32_t* p) { return {_mm512_loadu_si512(p)}; }
     static V to_float(I sums) { return {_mm512_cvtepi32_ps(sums.lanes)}; }
-    static void start(const std::int8_t* panel, std::size_t n_groups, std::int32_t* into) {
-        for (std::size_t lane = 0; lane < colxtr::PANEL; lane += LANES) {
-            __m512i sum = _mm512_setzero_si512();
-            for (std::size_t g = 0; g < n_groups; ++g)
-                sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(-128),
-                                          columns(panel + (g * colxtr::PANEL + lane) * 4));
-            _mm512_storeu_si512(into + lane, _mm512_sub_epi32(_mm512_setzero_si512(), sum));
-        }
+    static void start(const std::int8_t* strip, std::size_t n_groups, std::int32_t* into) {
+        __m512i sum = _mm512_setzero_si512();
+        for (std::size_t g = 0; g < n_groups; ++g)
+            sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(-128),
+                                      columns(strip + g * colxtr::STRIP * 4));
+        _mm512_storeu_si512(into, _mm512_sub_epi32(_mm512_setzero_si512(), sum));
     }
 };
 

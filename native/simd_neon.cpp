@@ -61,7 +61,7 @@ struct I {
     static I load(const std::int32_t* p) { return {vld1q_s32(p)}; }
     static V to_float(I sums) { return {vcvtq_f32_s32(sums.lanes)}; }
     static void start(const std::int8_t*, std::size_t, std::int32_t* into) {
-        for (std::size_t lane = 0; lane < colxtr::PANEL; ++lane) into[lane] = 0;
+        for (std::size_t lane = 0; lane < colxtr::STRIP; ++lane) into[lane] = 0;
     }
 };
 

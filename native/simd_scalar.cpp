@@ -75,7 +75,7 @@ struct I {
         return floats;
     }
     static void start(const std::int8_t*, std::size_t, std::int32_t* into) {
-        for (std::size_t lane = 0; lane < colxtr::PANEL; ++lane) into[lane] = 0;
+        for (std::size_t lane = 0; lane < colxtr::STRIP; ++lane) into[lane] = 0;
     }
 };
 
