@@ -4,40 +4,28 @@ from __future__ import annotations
 
 import time
 from itertools import chain, islice
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from colxtr.cli.guard import end
 from colxtr.cli.index import print_result
+from colxtr.cli.options import AsJson, Docs, MemoryLimit, PassageOverlap, PassageWords, TargetIndex
 
 
 def add(  # noqa: PLR0917 (typer passes by name)
-    docs: Annotated[
-        list[str],
-        typer.Argument(
-            help='Files, folders, BEIR folders; "-" for standard input.', metavar="DOCS"
-        ),
-    ],
-    path: Annotated[Path, typer.Option("--index", "-o", help="The folder of the index.")],
+    docs: Docs,
+    path: TargetIndex,
     update: Annotated[
         bool, typer.Option("--update", help="Replace documents that have the same ids.")
     ] = False,
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Pass over documents that have the same ids.")
     ] = False,
-    passage_words: Annotated[
-        int, typer.Option(help="Text files are cut into passages of at most so many words.")
-    ] = 150,
-    passage_overlap: Annotated[
-        int, typer.Option(help="About how many words neighbouring passages share.")
-    ] = 30,
-    memory_limit: Annotated[
-        str | None,
-        typer.Option(help="Memory that adding may take, as 900MB or 4GB [default: 1.5GB]."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    passage_words: PassageWords = 150,
+    passage_overlap: PassageOverlap = 30,
+    memory_limit: MemoryLimit = None,
+    as_json: AsJson = False,
 ) -> None:
     """Add documents to an index, or replace some.
 

@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 
 from colxtr.cli.guard import end
+from colxtr.cli.options import AsJson, IndexFolder
 
 
 def delete(
-    path: Annotated[Path, typer.Argument(help="The folder of the index.", metavar="INDEX")],
+    path: IndexFolder,
     ids: Annotated[
         list[str] | None, typer.Argument(help="Ids of documents.", metavar="[IDS]")
     ] = None,
@@ -21,7 +22,7 @@ def delete(
         Path | None,
         typer.Option("--file", "-f", help='A file with an id on each line; "-": standard input.'),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Delete documents by their ids.
 

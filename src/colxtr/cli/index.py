@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from colxtr.cli.guard import add_hint, end
+from colxtr.cli.options import AsJson, Docs, MemoryLimit, PassageOverlap, PassageWords, TargetIndex
 from colxtr.errors import IndexNotFoundError
 
 if TYPE_CHECKING:
@@ -23,13 +24,8 @@ if TYPE_CHECKING:
 
 
 def index(  # noqa: PLR0917 (typer passes by name)
-    docs: Annotated[
-        list[str],
-        typer.Argument(
-            help='Files, folders, BEIR folders; "-" for standard input.', metavar="DOCS"
-        ),
-    ],
-    path: Annotated[Path, typer.Option("--index", "-o", help="The folder of the index.")],
+    docs: Docs,
+    path: TargetIndex,
     n_bits: Annotated[
         int, typer.Option(help="Bits per dimension: 1, 2, 4, 8, or 16 (not compressed).")
     ] = 2,
@@ -42,24 +38,17 @@ def index(  # noqa: PLR0917 (typer passes by name)
     resume: Annotated[
         bool, typer.Option("--resume", help="Add to the index what it does not hold yet.")
     ] = False,
-    passage_words: Annotated[
-        int, typer.Option(help="Text files are cut into passages of at most so many words.")
-    ] = 150,
-    passage_overlap: Annotated[
-        int, typer.Option(help="About how many words neighbouring passages share.")
-    ] = 30,
+    passage_words: PassageWords = 150,
+    passage_overlap: PassageOverlap = 30,
     windows: Annotated[
         bool,
         typer.Option(
             "--windows", help="Encode texts beyond the model's limit in windows; else they are cut."
         ),
     ] = False,
-    memory_limit: Annotated[
-        str | None,
-        typer.Option(help="Memory that indexing may take, as 900MB or 4GB [default: 1.5GB]."),
-    ] = None,
+    memory_limit: MemoryLimit = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many documents.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Index documents from files, folders and standard input.
 

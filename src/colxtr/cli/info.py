@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
-from typing import Annotated
 
-import typer
+from colxtr.cli.options import AsJson, IndexFolder
 
 
 def info(
-    path: Annotated[Path, typer.Argument(help="The folder of the index.", metavar="INDEX")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    path: IndexFolder,
+    as_json: AsJson = False,
 ) -> None:
     """Show what an index holds, and how large its parts are.
 

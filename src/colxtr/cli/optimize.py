@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import time
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from colxtr.cli.options import AsJson, IndexFolder, MemoryLimit
+
 
 def optimize(
-    path: Annotated[Path, typer.Argument(help="The folder of the index.", metavar="INDEX")],
+    path: IndexFolder,
     retrain: Annotated[
         bool | None,
         typer.Option(
@@ -26,11 +27,8 @@ def optimize(
             "--reencode", help="Encode all texts once more, so that nothing is lost: slow."
         ),
     ] = False,
-    memory_limit: Annotated[
-        str | None,
-        typer.Option(help="Memory that it may take, as 900MB or 4GB [default: 1.5GB]."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    memory_limit: MemoryLimit = None,
+    as_json: AsJson = False,
 ) -> None:
     """Merge all segments, and drop what was deleted.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from colxtr.cli.guard import end
+from colxtr.cli.options import AsJson, IndexFolder
 
 if TYPE_CHECKING:
     from colxtr.hits import Explanation, Hit
@@ -30,7 +31,7 @@ class Method(StrEnum):
 
 
 def search(  # noqa: PLR0917 (typer passes by name)
-    path: Annotated[Path, typer.Argument(help="The folder of the index.", metavar="INDEX")],
+    path: IndexFolder,
     query: Annotated[str | None, typer.Argument(help="The question.", metavar="QUERY")] = None,
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many documents.")] = 10,
     method: Annotated[Method, typer.Option(help="How to search.")] = Method.COLXTR,
@@ -55,7 +56,7 @@ def search(  # noqa: PLR0917 (typer passes by name)
     explain: Annotated[
         bool, typer.Option("--explain", help="Show the best match of each query token.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     file: Annotated[
         str | None,
         typer.Option("-f", "--file", help="Queries: id<TAB>text, JSON lines, lines, BEIR; or -."),

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from colxtr.cli.options import AsJson, IndexFolder
+
 
 def verify(
-    path: Annotated[Path, typer.Argument(help="The folder of the index.", metavar="INDEX")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    path: IndexFolder,
+    as_json: AsJson = False,
 ) -> None:
     """Compare all files of an index with their checksums, and its parts with each other.
 
