@@ -30,7 +30,14 @@ def run(*arguments, **options):
 
 def complaints(stderr):
     """What was printed to standard error but the progress, which slow machines show."""
-    progress = ("Indexing: ", "Encoding: ", "Searching: ", "Training (")
+    progress = (
+        "Indexing: ",
+        "Encoding: ",
+        "Searching: ",
+        "Training (",
+        "Optimizing: ",
+        "Verifying: ",
+    )
     return [line for line in stderr.splitlines() if not line.startswith(progress)]
 
 

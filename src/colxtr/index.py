@@ -453,7 +453,7 @@ class Index:
             if not skip_existing:
                 raise DuplicateIdError(
                     f"the id {doc_id!r} is already in {self._path}; "
-                    "skip_existing=True leaves such documents out, update replaces them"
+                    "skip_existing=True leaves such documents out, update() replaces them"
                 )
             meter.skip(1)
             return False

@@ -20,6 +20,7 @@ class IndexInfo:
         generation: Number of its manifest.
         n_documents: Documents.
         n_deleted: Documents that are deleted, but still take space.
+        n_added: Documents ever added, those that replaced others among them.
         n_tokens: Token embeddings, of deleted documents too.
         dim: Length of an embedding.
         n_bits: Bits per dimension.
@@ -37,6 +38,7 @@ class IndexInfo:
     generation: int
     n_documents: int
     n_deleted: int
+    n_added: int
     n_tokens: int
     dim: int
     n_bits: int
@@ -72,6 +74,7 @@ def measure(generation: Generation) -> IndexInfo:
         generation=manifest.generation,
         n_documents=manifest.n_documents(),
         n_deleted=sum(segment.n_deleted for segment in manifest.segments),
+        n_added=manifest.n_added,
         n_tokens=n_tokens,
         dim=manifest.settings.dim,
         n_bits=manifest.settings.n_bits,

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from colxtr.cli.guard import end
+from colxtr.cli.guard import add_hint, end
 from colxtr.cli.index import print_result
 from colxtr.cli.options import AsJson, Docs, MemoryLimit, PassageOverlap, PassageWords, TargetIndex
+from colxtr.errors import DuplicateIdError
 
 
 def add(  # noqa: PLR0917 (typer passes by name)
@@ -52,15 +53,25 @@ def add(  # noqa: PLR0917 (typer passes by name)
     first = list(islice(documents, 1))  # an error here is better than one after opening the index
     start = time.perf_counter()
     with Index.open(path, read_only=False) as index:
+        before = index.info().n_added
         every = chain(first, documents)
-        if update:
-            n = index.update(every, total=total, progress=True, memory_limit=memory_limit)
-        else:
-            n = index.add(
-                every,
-                total=total,
-                progress=True,
-                skip_existing=skip_existing,
-                memory_limit=memory_limit,
-            )
-        print_result(index, n, time.perf_counter() - start, report, as_json)
+        try:
+            if update:
+                index.update(every, total=total, progress=True, memory_limit=memory_limit)
+            else:
+                index.add(
+                    every,
+                    total=total,
+                    progress=True,
+                    skip_existing=skip_existing,
+                    memory_limit=memory_limit,
+                )
+        except KeyboardInterrupt:
+            stored = index.info().n_added - before
+            again = "--update" if update else "--skip-existing"
+            end(f"interrupted; {stored:,} stored; go on with the same command and {again}", 130)
+        except DuplicateIdError as error:
+            add_hint(error, "--skip-existing passes over such documents, --update replaces them")
+            raise
+        added = index.info().n_added - before
+        print_result(index, added, time.perf_counter() - start, report, as_json)

@@ -15,10 +15,10 @@ def verify(
     path: IndexFolder,
     as_json: AsJson = False,
 ) -> None:
-    """Compare all files of an index with their checksums, and its parts with each other.
+    """Check every byte of an index, and that its parts agree.
 
-    Ends with 1 if anything is wrong, and names the file and the place. Nothing is changed. Also
-    for an index that no longer opens.
+    Files are compared with their checksums. Ends with 1 if anything is wrong, and names the file
+    and the place. Nothing is changed. Also for an index that no longer opens.
 
     \b
     Examples:
