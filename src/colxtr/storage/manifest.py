@@ -21,6 +21,7 @@ from colxtr.errors import (
 from colxtr.storage.files import (
     block_checksums,
     check_length,
+    file_length,
     found_missing,
     named_errors,
     sync_folder,
@@ -28,6 +29,7 @@ from colxtr.storage.files import (
 )
 
 FORMAT, VERSION = "colxtr-index", 1
+MOST_MANIFEST_BYTES = 256 << 20  # enough for 20 TB
 MANIFEST_NAME = re.compile(r"manifest-([1-9][0-9]{0,17})\.json")
 TEMPORARY_NAME = re.compile(MANIFEST_NAME.pattern + r"\.tmp")
 FILE_NAME = re.compile(
@@ -245,6 +247,8 @@ def read_manifest(folder: Path, *, lengths: bool = True) -> Manifest:
 
 
 def _checked_json(path: Path) -> dict[str, Any]:
+    if (length := file_length(path)) > MOST_MANIFEST_BYTES:
+        raise CorruptIndexError(f"{path}: damaged: {length:,} bytes are too many for a manifest")
     with found_missing(path):
         lines = path.read_bytes().split(b"\n")
     if len(lines) != 3 or lines[1] != f"{zlib.crc32(lines[0]):08x}".encode() or lines[2]:
