@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -20,12 +21,15 @@ from unittest import mock
 import colxtr
 from colxtr.errors import StorageError
 from colxtr.storage import generation
+from colxtr.storage.verification import verify
 from torture import guarded, made
 from torture.tally import Tally
 
 
 class Damaged:
     """An index, and three readers of it."""
+
+    flips = True  # otherwise a manifest may be a sound one that contradicts the other files
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.seed = seed
@@ -62,27 +66,18 @@ class Damaged:
 
     def _verify(self, path: Path) -> str:
         try:
-            problems = "\n".join(self._verification())
+            problems = "\n".join(verify(self.path).problems)
         except StorageError as error:
             self._names(path, error)
             return "error"
         assert problems, f"{path.name}: verify finds nothing"
-        assert path.name in problems, f"{path.name}: verify says {problems}"
+        named = path.name if self.flips or path.suffix != ".json" else str(self.path)
+        assert named in problems, f"{path.name}: verify says {problems}"
         return "reported"
 
-    def _verification(self) -> tuple[str, ...]:
-        return generation_verify(self.path)
-
     def _names(self, path: Path, error: StorageError) -> None:
-        named = path.name if path.exists() or not path.name.startswith("manifest") else "index"
+        named = str(path if path.suffix != ".json" or self.flips else self.path)
         assert named in str(error), f"{path.name}: the error names another file: {error}"
-
-
-def generation_verify(path: Path) -> tuple[str, ...]:
-    """What `verify` finds, without an index that is open."""
-    from colxtr.storage.verification import verify  # noqa: PLC0415
-
-    return verify(path).problems
 
 
 def _small(path: Path, seed: int) -> None:
@@ -137,7 +132,9 @@ def _parts(path: Path) -> Callable[[int], str]:
     start = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:start])
     header.pop("__metadata__")
-    places = {name: entry["data_offsets"] for name, entry in header.items()}
+    places: dict[str, tuple[int, int]] = {
+        name: entry["data_offsets"] for name, entry in header.items()
+    }
 
     def part(offset: int) -> str:
         for name, (begin, end) in places.items():
@@ -153,6 +150,8 @@ CUTS = 20
 
 class Exchanges(Damaged):
     """Files cut at 20 places, extended, removed, replaced by others."""
+
+    flips = False
 
     def __init__(self, folder: Path, seed: int) -> None:
         super().__init__(folder, seed)
@@ -216,9 +215,8 @@ def _changed(content: bytes, change: object) -> bytes:
         return content[: len(content) * change // CUTS]
     if isinstance(change, Path):
         return change.read_bytes()
-    return content + {"longer by a byte": b"\0", "longer by a page": bytes(4096)}.get(
-        str(change), content
-    )
+    more = {"longer by a byte": b"\0", "longer by a page": bytes(4096), "twice": content}
+    return content + more[str(change)]
 
 
 def run_flips(one_in: int, seed: int) -> Tally:
@@ -233,8 +231,6 @@ def run_exchanges(one_in: int, seed: int) -> Tally:
 
 
 def _chosen(kind: type[Flips | Exchanges], one_in: int, seed: int) -> list[int]:
-    import tempfile  # noqa: PLC0415
-
     with tempfile.TemporaryDirectory(prefix="colxtr-") as folder:
         n = len(kind(Path(folder), seed))
     return sorted(Random(seed).sample(range(n), -(-n // one_in)))

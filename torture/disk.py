@@ -101,7 +101,7 @@ def watched(folder: Path, watcher: Watcher) -> Iterator[None]:
 
     def connect_(path: Any, *arguments: Any, **options: Any) -> sqlite3.Connection:
         if options.get("uri") or not ours(Path(path)):
-            return connect(path, *arguments, **options)
+            return connect(path, *arguments, **options)  # type: ignore[no-any-return]
         with _as_sqlite_errors(), step("create", Path(path)):
             path_open(path, "wb").close()
         return connect(path, *arguments, factory=database(Path(path)), **options)

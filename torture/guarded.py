@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -50,8 +51,8 @@ def _process(made: str, cases: list[int], seed: int, folder: Path, tally: Tally)
         for line in process.stdout:
             said = json.loads(line)
             if "worst" in said:
-                tally.count(f"most memory in MB {said['memory']}", 1)
-                tally.count(f"slowest in ms {said['worst']}", 1)
+                tally.measured("most memory, MB", said["memory"])
+                tally.measured("slowest, ms", said["worst"])
                 continue
             done += 1
             for outcome in said["outcomes"]:
@@ -75,7 +76,6 @@ def main(made: str, seed: int, folder: Path, todo: Path) -> None:
     work: Any = getattr(import_module(module), name)(folder, seed)
     _limit_memory()
     worst = 0.0
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for case in json.loads(todo.read_text()):
         signal.alarm(HANGS)
         start = time.perf_counter()
@@ -84,15 +84,17 @@ def main(made: str, seed: int, folder: Path, todo: Path) -> None:
         try:
             outcomes = list(work.try_one(case))
         except Exception as error:  # noqa: BLE001 - any is a finding
-            problems.append(f"{type(error).__name__}: {error}"[:500])
+            frames = traceback.extract_tb(error.__traceback__)[-6:]
+            way = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
+            problems.append(f"{type(error).__name__}: {str(error)[:300]} ({way})")
         seconds = time.perf_counter() - start
         signal.alarm(0)
         worst = max(worst, seconds)
         if seconds > SLOW:
             outcomes.append("slower than 1 s")
         print(json.dumps({"case": case, "outcomes": outcomes, "problems": problems}), flush=True)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    print(json.dumps({"worst": round(1000 * worst), "memory": grown >> 10}), flush=True)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10  # of the whole process
+    print(json.dumps({"worst": round(1000 * worst), "memory": memory}), flush=True)
 
 
 def _limit_memory() -> None:

@@ -1,7 +1,7 @@
 """SIGKILL at random moments of a random life.
 
-The index that is found must be one that a twin, to which the same was done without a kill, had after
-the same commit: the last one that the journal knows as finished, or a later one.
+The index that is found must be one that a twin, to which the same was done without a kill, had
+after the same commit: the last one that the journal knows as finished, or a later one.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def _live_and_die(folder: Path, seed: int, first: int, journal: Path, seconds: f
     assert process.returncode == -signal.SIGKILL, f"ended by itself: {process.returncode}"
 
 
-def _check(folder: Path, twin: Path, seed: int, first: int, journal: Path, tally: Tally) -> int:
+def _check(  # noqa: PLR0917
+    folder: Path, twin: Path, seed: int, first: int, journal: Path, tally: Tally
+) -> int:
     """Compare with the twin; returns how many operations were finished."""
     finished = [line.split() for line in journal.read_text().splitlines()[1:]]
     start = newest_generation(twin)

@@ -1,4 +1,4 @@
-"""A random life of an index, the same for the same seed: run as a process to be killed, or replayed.
+"""A random life of an index, the same for a seed: a process to be killed, or replayed.
 
     python -m torture.life FOLDER SEED FIRST JOURNAL
 

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 import colxtr
 from colxtr.build import BuildSettings
 from colxtr.codec import Codec
-from colxtr.storage import manifest as manifest_module
-from colxtr.storage.manifest import read_manifest
+from colxtr.errors import InputError
+from colxtr.storage import files, manifest
 
 DIM = 16
 METHODS = ("colxtr", "xtr", "colbertv2", "colbert", "exact")
@@ -90,7 +90,10 @@ def stored(index: colxtr.Index, n_ids: int = 48) -> list[Any]:
 
 def explained(index: colxtr.Index, doc_id: str) -> Any:
     """Why one document has its score."""
-    explanation = index.explain_embeddings(QUERIES[0], doc_id)
+    try:
+        explanation = index.explain_embeddings(QUERIES[0], doc_id)
+    except InputError as error:
+        return str(error)
     return (explanation.score, repr(explanation.matches))
 
 
@@ -108,21 +111,21 @@ def digest_at(folder: Path) -> str:
 
 def leftovers(folder: Path) -> set[str]:
     """Files in an index folder that its newest generation does not need."""
-    manifest = read_manifest(folder)
-    ours = {"LOCK", manifest.file_name(), *manifest.files}
+    newest = manifest.read_manifest(folder)
+    ours = {"LOCK", newest.file_name(), *newest.files}
     return {path.name for path in folder.iterdir()} - ours
 
 
 @contextmanager
 def at_each_commit(call: Callable[[Path], None]) -> Iterator[None]:
     """Call with the path of each manifest as soon as its commit stands."""
-    write = manifest_module.write_atomically
+    write = files.write_atomically
 
     def noted(path: Path, content: bytes) -> None:
         write(path, content)
         call(path)
 
-    with mock.patch.object(manifest_module, "write_atomically", noted):
+    with mock.patch.object(manifest, "write_atomically", noted):
         yield
 
 
@@ -150,7 +153,7 @@ def training_once() -> Iterator[None]:
 
     def remembered(sample: NDArray[np.floating], **options: Any) -> Codec:
         meter = options.pop("meter", None)
-        key = hashlib.sha256(np.ascontiguousarray(sample)).hexdigest() + repr(options)
+        key = hashlib.sha256(sample.tobytes()).hexdigest() + repr(options)
         if key not in _TRAINED:
             _TRAINED[key] = train(sample, **options | ({"meter": meter} if meter else {}))
         return _TRAINED[key]

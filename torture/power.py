@@ -220,7 +220,7 @@ def run(states: int, seed: int) -> Tally:
     return tally
 
 
-def _try_states(
+def _try_states(  # noqa: PLR0917
     name: str,
     disk: Disk,
     recorder: Recorder,

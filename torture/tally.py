@@ -15,6 +15,7 @@ class Tally:
         outcomes: How often what happened.
         problems: What must not happen, in words.
         n_problems: How many of these there were.
+        most: The largest of some measurements, by name.
     """
 
     def __init__(self, name: str) -> None:
@@ -22,6 +23,7 @@ class Tally:
         self.outcomes: Counter[str] = Counter()
         self.problems: list[str] = []
         self.n_problems = 0
+        self.most: dict[str, float] = {}
 
     def count(self, outcome: str, n: int = 1) -> None:
         """Note what happened."""
@@ -33,15 +35,22 @@ class Tally:
         if len(self.problems) < SHOWN:
             self.problems.append(text)
 
+    def measured(self, name: str, value: float) -> None:
+        """Note a measurement of which the largest counts."""
+        self.most[name] = max(value, self.most.get(name, value))
+
     def merge(self, other: Tally) -> None:
         """Add the counts of another one."""
         self.outcomes += other.outcomes
         self.n_problems += other.n_problems
         self.problems = (self.problems + other.problems)[:SHOWN]
+        for name, value in other.most.items():
+            self.measured(name, value)
 
     def row(self) -> str:
         """A line of a Markdown table."""
         said = "; ".join(f"{name} {n:,}" for name, n in sorted(self.outcomes.items()))
+        said += "".join(f"; {name}: {value:g}" for name, value in self.most.items())
         return f"| {self.name} | {said} | {self.n_problems} |"
 
     def check(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import re
 import stat
 import zlib
 from collections.abc import Iterator, Sequence
@@ -84,6 +85,11 @@ def block_checksums(path: Path) -> list[str]:
     """The CRC-32 of each block of 1 MiB, as eight hexadecimal digits."""
     with path.open("rb") as file:
         return [f"{zlib.crc32(block):08x}" for block in iter(lambda: file.read(BLOCK_BYTES), b"")]
+
+
+def is_checksum(text: object) -> bool:
+    """Whether this is what `block_checksums` gives for a block."""
+    return isinstance(text, str) and re.fullmatch("[0-9a-f]{8}", text) is not None
 
 
 def damaged_blocks(path: Path, expected: Sequence[str]) -> Iterator[str]:

@@ -186,6 +186,17 @@ class Generation:
         """Where the document of this id lies; None if it is not in the index."""
         return self.places([doc_id]).get(doc_id)
 
+    def document(self, doc_id: str) -> Document | None:
+        """The document of this id; None if it is not in the index."""
+        place = self.find(doc_id)
+        if place is None:
+            return None
+        (document,) = self.documents([place.ordinal])
+        if document.id != doc_id:  # the database looks ids up in pages of their own
+            path = self.folder / f"{place.segment.entry.name}.sqlite"
+            raise CorruptIndexError(f"{path}: damaged: {doc_id!r} leads to {document.id!r}")
+        return document
+
     def places(self, doc_ids: Sequence[str]) -> dict[str, Place]:
         """Where those of some documents lie that are in the index."""
         found = {}
