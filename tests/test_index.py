@@ -597,6 +597,19 @@ class TestDamage:
             index.add_embeddings(ids(20), made.documents(20))
         return folder
 
+    @pytest.fixture
+    def as_large(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Opening does not compare every block with its checksum."""
+        monkeypatch.setattr("colxtr.storage.generation.CHECKED_BYTES", 0)
+
+    def test_every_block_of_a_small_index_is_checked_at_opening(self, built: Path) -> None:
+        for path in self.files(built):
+            content = path.read_bytes()
+            path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+            with pytest.raises(CorruptIndexError, match=path.name):
+                Index.open(built)
+            path.write_bytes(content)
+
     def files(self, folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if path.name != "LOCK")
 
@@ -647,7 +660,8 @@ class TestDamage:
                 assert path.name in str(error)
             content[i] ^= 0x01
 
-    def test_codes_that_are_not_aligned(self, built: Path, made: Clustered) -> None:
+    @pytest.mark.usefixtures("as_large")
+    def test_codes_that_are_not_aligned(self, built: Path) -> None:
         (path,) = built.glob("segment-*.safetensors")
         content = path.read_bytes()
         start = 8 + int.from_bytes(content[:8], "little")
@@ -660,6 +674,7 @@ class TestDamage:
         with pytest.raises(CorruptIndexError, match=r"segment-1.*begin at a multiple of 64"):
             Index.open(built)
 
+    @pytest.mark.usefixtures("as_large")
     def test_damaged_metadata(self, built: Path) -> None:
         (path,) = built.glob("segment-*.sqlite")
         with contextlib.closing(sqlite3.connect(path)) as connection:
@@ -676,6 +691,11 @@ class TestDamage:
             (b'"n_bits": 2', b'"n_bits": 4'),
             (b'"dim": 32', b'"dim": 64'),
             (b'"n_deleted": 0', b'"n_deleted": 1'),
+            (b'"files": {', b'"files": 5, "other": {'),
+            (b'"codec": "codec-2"', b'"codec": 2.5'),
+            (b'"block_crc32": [', b'"block_crc32": 5, "other": ['),
+            (b'"bytes": ', b'"bytes": "x", "other": '),
+            (b'"next_number": ', b'"next_number": 1, "other": '),
         ],
     )
     def test_manifests_that_contradict(self, built: Path, old: bytes, new: bytes) -> None:

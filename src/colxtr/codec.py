@@ -26,6 +26,7 @@ from colxtr.quantiser import to_float, to_int8, train_quantiser
 
 N_BITS = (1, 2, 4, 8, 16)
 HALF = 16  # n_bits of embeddings kept whole, in half precision: XTR's exact store
+LARGEST_PARAMETER = 1e7  # of a codec: products of a few such numbers are finite
 LARGEST_HALF = 65_504.0  # samples and n_bits=16 are in half precision,
 SMALLEST_HALF = 2.0**-14  # which has fewer digits below this
 UNIT_TOLERANCE = 1e-3  # lengths this near to 1 are 1
@@ -256,6 +257,8 @@ def contradiction(codec: Codec) -> str | None:
     for name, array in codec.arrays.items():
         if array.dtype == np.float32 and not np.isfinite(array).all():
             return f"{name} holds NaN or infinity"
+        if array.dtype == np.float32 and np.abs(array).max(initial=0) > LARGEST_PARAMETER:
+            return f"{name} holds more than {LARGEST_PARAMETER:g}"
     for name in ("gains", "lengths"):
         if name in codec.arrays and (np.diff(codec.arrays[name]) < 0).any():
             return f"{name} descends"

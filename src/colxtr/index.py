@@ -248,8 +248,7 @@ class Index:
     def get(self, doc_id: str) -> Document | None:
         """The document of this id; None if it is not in the index."""
         self._check_open()
-        place = self._generation.find(doc_id)
-        return None if place is None else self._generation.documents([place.ordinal])[0]
+        return self._generation.document(doc_id)
 
     def info(self) -> IndexInfo:
         """Counts and sizes."""

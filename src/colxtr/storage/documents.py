@@ -80,6 +80,19 @@ class DocumentStore:
         except sqlite3.OperationalError as error:
             raise StorageError(f"{path}: cannot be read: {error}; check its permissions") from None
         self._close = weakref.finalize(self, self._connection.close)  # or sqlite3 warns
+        try:
+            self._check_count()
+        except BaseException:
+            self._close()
+            raise
+
+    def _check_count(self) -> None:
+        """What else is as long as there are documents may not depend on a manifest's word."""
+        ((last,),) = self._select("SELECT coalesce(max(ordinal), -1) FROM documents", ())
+        if last != self._n_documents - 1:
+            raise CorruptIndexError(
+                f"{self._path}: damaged: {last + 1} documents, the manifest has {self._n_documents}"
+            )
 
     def close(self) -> None:
         """Close the file."""
@@ -114,19 +127,25 @@ class DocumentStore:
 
     def ids(self, ordinals: Sequence[int]) -> dict[int, str]:
         """The ids of some documents."""
-        return dict(self._rows("id", ordinals))
+        found = dict(self._rows("id", ordinals))
+        if not all(isinstance(doc_id, str) for doc_id in found.values()):
+            raise CorruptIndexError(f"{self._path}: damaged: an id that is no text")
+        return found
 
     def documents(self, ordinals: Sequence[int]) -> dict[int, Document]:
         """Some documents whole."""
         found = {}
         for *row, checksum in self._rows("id, title, text, metadata, checksum", ordinals):
-            if row_checksum(row) != checksum:
+            if not all(isinstance(text, str) for text in row[1:]) or row_checksum(row) != checksum:
                 raise CorruptIndexError(f"{self._path}: damaged: the row of document {row[0]}")
             ordinal, identifier, title, text, metadata = row
             try:
-                found[ordinal] = Document(identifier, text, title, json.loads(metadata))
-            except (TypeError, ValueError) as error:
+                parsed = json.loads(metadata)
+            except (ValueError, RecursionError) as error:
                 raise CorruptIndexError(f"{self._path}: damaged metadata: {error}") from None
+            if not isinstance(parsed, dict):
+                raise CorruptIndexError(f"{self._path}: damaged metadata: {metadata[:60]!r}")
+            found[ordinal] = Document(identifier, text, title, parsed)
         return found
 
     def _rows(self, columns: str, ordinals: Sequence[int]) -> list[tuple[Any, ...]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import re
+import stat
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -85,6 +87,11 @@ def block_checksums(path: Path) -> list[str]:
         return [f"{zlib.crc32(block):08x}" for block in iter(lambda: file.read(BLOCK_BYTES), b"")]
 
 
+def is_checksum(text: object) -> bool:
+    """Whether this is what `block_checksums` gives for a block."""
+    return isinstance(text, str) and re.fullmatch("[0-9a-f]{8}", text) is not None
+
+
 def damaged_blocks(path: Path, expected: Sequence[str]) -> Iterator[str]:
     """Compare every block of a file with its checksum; yields a line for each that differs.
 
@@ -113,10 +120,22 @@ def check_blocks(path: Path, expected: Sequence[str]) -> None:
         raise CorruptIndexError(damage)
 
 
+def file_length(path: Path) -> int:
+    """Length of a file in bytes.
+
+    Raises:
+        CorruptIndexError: It is missing, or no file: a pipe would keep whoever opens it waiting.
+    """
+    with found_missing(path):
+        status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise CorruptIndexError(f"{path}: damaged: not a file")
+    return status.st_size
+
+
 def check_length(path: Path, expected: int) -> None:
     """Raise `CorruptIndexError` unless the file is there and `expected` bytes long."""
-    with found_missing(path):
-        found = path.stat().st_size
+    found = file_length(path)
     if found != expected:
         raise CorruptIndexError(f"{path}: has {found:,} bytes, expected {expected:,}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -28,7 +28,7 @@ from colxtr.storage.segment import Segment, read_codec
 from colxtr.storage.tombstones import Ordinals, read_tombstones
 
 # Of all files: up to here all are compared with their checksums when an index is opened (25 ms), of
-# larger ones the codec and what search relies on. `verify` compares everything.
+# larger ones the codec, tombstones and what search relies on. `verify` compares everything.
 CHECKED_BYTES = 64 << 20
 
 
@@ -122,7 +122,7 @@ class Generation:
         Raises:
             CorruptIndexError: One is damaged, as far as that must be known before searching.
         """
-        return cls(folder, manifest).following(manifest)
+        return cls(folder, replace(manifest, files={})).following(manifest)  # they share nothing
 
     def following(self, manifest: Manifest) -> Generation:
         """Another generation of the same index; what it has in common with this one is shared."""
@@ -152,7 +152,7 @@ class Generation:
                     assert codec is not None  # the manifest was checked
                     path = self.folder / f"{entry.name}.safetensors"
                     tokens = Segment(path, codec, first, entry.n_documents)
-                deleted = read_tombstones(self.folder, entry)
+                deleted = _open_tombstones(self.folder, manifest, entry)
                 segments.append(OpenSegment(entry, first, tokens, store, deleted))
                 first += entry.n_documents
             opened.pop_all()
@@ -185,6 +185,17 @@ class Generation:
     def find(self, doc_id: str) -> Place | None:
         """Where the document of this id lies; None if it is not in the index."""
         return self.places([doc_id]).get(doc_id)
+
+    def document(self, doc_id: str) -> Document | None:
+        """The document of this id; None if it is not in the index."""
+        place = self.find(doc_id)
+        if place is None:
+            return None
+        (document,) = self.documents([place.ordinal])
+        if document.id != doc_id:  # the database looks ids up in pages of their own
+            path = self.folder / f"{place.segment.entry.name}.sqlite"
+            raise CorruptIndexError(f"{path}: damaged: {doc_id!r} leads to {document.id!r}")
+        return document
 
     def places(self, doc_ids: Sequence[str]) -> dict[str, Place]:
         """Where those of some documents lie that are in the index."""
@@ -239,6 +250,13 @@ def _newest(folder: Path, opened: Callable[[Manifest], Generation]) -> Generatio
             if newest_generation(folder) == number:
                 raise
         # Files were missing because a commit had replaced them.
+
+
+def _open_tombstones(folder: Path, manifest: Manifest, entry: SegmentEntry) -> Ordinals:
+    if entry.deletes is not None:
+        path = folder / f"{entry.deletes}.safetensors"
+        check_blocks(path, manifest.files[path.name].block_crc32)
+    return read_tombstones(folder, entry)
 
 
 def _open_codec(folder: Path, manifest: Manifest) -> Codec | None:

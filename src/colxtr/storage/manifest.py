@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
+from colxtr.codec import check_dim, check_n_bits
 from colxtr.errors import (
     ColxtrError,
     CorruptIndexError,
@@ -19,15 +20,21 @@ from colxtr.errors import (
     IndexVersionError,
 )
 from colxtr.storage.files import (
+    BLOCK_BYTES,
     block_checksums,
     check_length,
+    file_length,
     found_missing,
+    is_checksum,
     named_errors,
     sync_folder,
     write_atomically,
 )
+from colxtr.storage.records import record, typed
 
 FORMAT, VERSION = "colxtr-index", 1
+MOST_MANIFEST_BYTES = 256 << 20  # enough for 20 TB
+MOST_DOCUMENTS = 1 << 32  # of a segment: tombstones have ordinals of 32 bits
 MANIFEST_NAME = re.compile(r"manifest-([1-9][0-9]{0,17})\.json")
 TEMPORARY_NAME = re.compile(MANIFEST_NAME.pattern + r"\.tmp")
 FILE_NAME = re.compile(
@@ -245,6 +252,8 @@ def read_manifest(folder: Path, *, lengths: bool = True) -> Manifest:
 
 
 def _checked_json(path: Path) -> dict[str, Any]:
+    if (length := file_length(path)) > MOST_MANIFEST_BYTES:
+        raise CorruptIndexError(f"{path}: damaged: {length:,} bytes are too many for a manifest")
     with found_missing(path):
         lines = path.read_bytes().split(b"\n")
     if len(lines) != 3 or lines[1] != f"{zlib.crc32(lines[0]):08x}".encode() or lines[2]:
@@ -261,15 +270,17 @@ def _checked_json(path: Path) -> dict[str, Any]:
 def _parse(content: dict[str, Any]) -> Manifest:
     encoder = content["encoder"]
     return Manifest(
-        settings=Settings(**content["settings"]),
-        encoder=None if encoder is None else EncoderEntry(**encoder),
-        written_by=content["written_by"],
-        generation=content["generation"],
-        next_number=content["next_number"],
-        n_added=content["n_added"],
-        codec=content["codec"],
-        segments=tuple(SegmentEntry(**segment) for segment in content["segments"]),
-        files={name: FileEntry(**entry) for name, entry in content["files"].items()},
+        settings=record(Settings, content["settings"]),
+        encoder=None if encoder is None else record(EncoderEntry, encoder),
+        written_by=typed(content["written_by"], str),
+        generation=typed(content["generation"], int),
+        next_number=typed(content["next_number"], int),
+        n_added=typed(content["n_added"], int),
+        codec=None if content["codec"] is None else typed(content["codec"], str),
+        segments=tuple(record(SegmentEntry, each) for each in typed(content["segments"], list)),
+        files={
+            name: record(FileEntry, entry) for name, entry in typed(content["files"], dict).items()
+        },
     )
 
 
@@ -280,19 +291,39 @@ def _check(manifest: Manifest, generation: int) -> None:
     for name in manifest.files:
         if not FILE_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not a file name of this format")
-    for each in manifest.segments:
-        sizes = (each.n_documents, each.n_tokens, each.n_deleted)
-        if not all(type(size) is int and size >= 0 for size in sizes):
-            raise ValueError(f"{each.name} has sizes {sizes}")
+    _check_settings(manifest)
+    for name, entry in manifest.files.items():
+        n_blocks = -(-entry.bytes // BLOCK_BYTES)
+        if len(entry.block_crc32) != n_blocks or not all(map(is_checksum, entry.block_crc32)):
+            raise ValueError(f"{name} has {entry.bytes} bytes and other checksums")
     stems = [segment.name for segment in manifest.segments]
-    if manifest.codec is None and any(segment.n_tokens for segment in manifest.segments):
-        raise ValueError("tokens without a codec")
-    for each in manifest.segments:
-        if each.deletes is not None and not each.deletes.startswith(f"{each.name}-deletes-"):
-            raise ValueError(f"{each.name} has tombstones called {each.deletes}")
-        if (each.n_deleted > 0) != (each.deletes is not None) or each.n_deleted > each.n_documents:
-            raise ValueError(f"{each.name} has {each.n_deleted} deleted documents")
-    if differing := set(file_names(manifest)) ^ set(manifest.files):
-        raise ValueError(f"its files and its segments do not agree about {sorted(differing)}")
     if len(set(stems)) < len(stems):
         raise ValueError("a segment is named twice")
+    for each in manifest.segments:
+        _check_segment(each)
+    if manifest.codec is None and any(segment.n_tokens for segment in manifest.segments):
+        raise ValueError("tokens without a codec")
+    if differing := set(file_names(manifest)) ^ set(manifest.files):
+        raise ValueError(f"its files and its segments do not agree about {sorted(differing)}")
+
+
+def _check_segment(each: SegmentEntry) -> None:
+    sizes = (each.n_documents, each.n_tokens, each.n_deleted)
+    if not all(0 <= size <= MOST_DOCUMENTS for size in sizes[::2]) or each.n_tokens < 0:
+        raise ValueError(f"{each.name} has sizes {sizes}")
+    if each.deletes is not None and not each.deletes.startswith(f"{each.name}-deletes-"):
+        raise ValueError(f"{each.name} has tombstones called {each.deletes}")
+    if (each.n_deleted > 0) != (each.deletes is not None) or each.n_deleted > each.n_documents:
+        raise ValueError(f"{each.name} has {each.n_deleted} deleted documents")
+
+
+def _check_settings(manifest: Manifest) -> None:
+    settings = manifest.settings
+    check_dim(settings.dim)
+    check_n_bits(settings.n_bits)
+    if settings.seed < 0 or (settings.n_centroids is not None and settings.n_centroids < 1):
+        raise ValueError(f"the settings are {settings}")
+    names = [name for name in manifest.files if FILE_NAME.fullmatch(name)]
+    used = [int(number) for name in names for number in re.findall(r"-([0-9]+)", name)]
+    if manifest.n_added < 0 or manifest.next_number <= max(used, default=0):
+        raise ValueError(f"n_added is {manifest.n_added}, next_number {manifest.next_number}")

@@ -138,7 +138,7 @@ def _check_documents(folder: Path, segment: OpenSegment) -> None:
         with closing(sqlite3.connect(uri, uri=True)) as connection:
             (said,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
             (count,) = connection.execute("SELECT count(*) FROM documents").fetchone()
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeError) as error:
         raise CorruptIndexError(f"{path}: damaged: {error}") from None
     if said != "ok":
         raise CorruptIndexError(f"{path}: damaged: {said}")
