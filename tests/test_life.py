@@ -78,6 +78,12 @@ def test_one_string_is_no_list_of_ids(index: colxtr.Index) -> None:
         index.delete("d3")
 
 
+def test_an_id_that_is_no_string(index: colxtr.Index) -> None:
+    with pytest.raises(InputError, match="the id 3 is a int, not a string"):
+        index.delete(["d1", 3])
+    assert "d1" in index
+
+
 def test_a_segment_without_documents_leaves_the_disk(index: colxtr.Index) -> None:
     index.add_embeddings(["more"], [document(5)])
     index.delete([f"d{i}" for i in range(20)])

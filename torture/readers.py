@@ -32,7 +32,8 @@ SEARCHES = 5  # timed ones of a round
 
 def read(folder: Path, into: Path) -> None:
     """Follow the writer until told to stop; then write what was seen."""
-    stop, rounds = folder.parent / "stop", []
+    stop = folder.parent / "stop"
+    rounds: list[tuple[float, int, str, list[float]]] = []
     query = made.embeddings(7, 16)
     with colxtr.Index.open(folder) as index:
         while not stop.exists() or not rounds:
