@@ -4,6 +4,7 @@
 #   make test       set up, run all tests
 #   make check      format, lint, types
 #   make sanitize   the native module under AddressSanitizer and UndefinedBehaviorSanitizer
+#   make torture    the proofs of docs/reliability.md in full (hours): faults, kills, damage, fuzz
 #   make bench      the figures of docs/log.md, from the collections in $COLXTR_DATA
 #   make bench-peers  docs/benchmarks.md: other engines on the same embeddings (12 GB of them)
 
@@ -13,7 +14,7 @@ TRAIN_VENV ?= .venv-train
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard native/*)
 
-.PHONY: demo test check sanitize format bench bench-peers clean
+.PHONY: demo test check sanitize format torture bench bench-peers clean
 
 demo: $(VENV)/.installed
 	$(BIN)/colxtr demo
@@ -38,7 +39,8 @@ format: $(VENV)/.installed-dev
 # with it (exceptions); -S leaves the editable installation aside. Needs GCC on Linux.
 SANITIZED := build/sanitize
 SANITIZERS = $(shell $(CXX) -print-file-name=libasan.so)
-SANITIZED_TESTS := tests/test_kernels.py tests/test_codec.py tests/test_search.py
+SANITIZED_TESTS := tests/test_kernels.py tests/test_codec.py tests/test_search.py \
+    tests/test_filtered_search.py tests/test_life.py
 ifneq ($(and $(filter Linux,$(shell uname -s)),$(findstring /,$(SANITIZERS))),)
 sanitize: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet scikit-build-core nanobind cmake ninja
@@ -54,6 +56,11 @@ else
 sanitize:
 	@echo "make sanitize: skipped: $(CXX) brings no libasan.so (GCC on Linux does)"
 endif
+
+# One proof, smaller: make torture PROOFS="kills=50 fuzz=1000" SEED=3
+SEED ?= 0
+torture: $(VENV)/.installed-dev
+	$(BIN)/python -m torture $(PROOFS) --seed $(SEED)
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/main_job.py

@@ -77,8 +77,10 @@ def watched(folder: Path, watcher: Watcher) -> Iterator[None]:
     def open_(path: Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
         if "w" not in mode or not ours(path):
             return path_open(path, mode, *arguments, **options)
-        with step("create", path):
-            raw = path_open(path, mode, buffering=0)
+        with ExitStack() as opened:
+            with step("create", path):
+                raw = opened.enter_context(path_open(path, mode, buffering=0))
+            opened.pop_all()
         return File(path, raw)
 
     def replace(path: Path, target: Path) -> Path:

@@ -120,7 +120,8 @@ def try_one(case: Case, n: int, fault: str) -> str:
     if index is None:
         _check_without_writer(case, path)
     else:
-        _check_with_writer(case, path, index)
+        with index:
+            _check_with_writer(case, path, index)
     _check_end(case, path)
     return outcome
 

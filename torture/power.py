@@ -234,7 +234,7 @@ def _try_states(  # noqa: PLR0917
     tried: set[int] = set()
     for i, moment in enumerate(moments):
         disk.do(moment.step)
-        for _ in range(-(-4 * states // len(moments))):  # many moments have nothing to lose
+        for _ in range(-(-16 * states // len(moments))):  # many moments have nothing to lose
             files = disk.after_power_loss(random)
             state = hash((moment.committed, *sorted(files.items())))
             if state in tried or len(tried) >= states * (i + 1) / len(moments) + 1:

@@ -32,6 +32,14 @@ class Document:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+def may_be_id(doc_id: str) -> bool:
+    """Whether a document can have this id: valid Unicode, of 1 to 1,024 bytes."""
+    try:
+        return 1 <= len(doc_id.encode()) <= MAX_ID_BYTES
+    except UnicodeEncodeError:
+        return False
+
+
 def as_document(item: object, ordinal: int) -> Document:
     """Make a `Document` of a `Document`, a mapping, or a string.
 

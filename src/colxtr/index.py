@@ -504,15 +504,19 @@ class Index:
 
         Raises:
             ReadOnlyError: The index was opened for reading.
-            InputError: `ids` is one string.
+            InputError: `ids` is one string, or one of them is no string.
         """
         if isinstance(ids, str):
             raise InputError(f"delete takes an iterable of ids, not one string; pass [{ids!r}]")
+        ids = list(dict.fromkeys(ids))
+        for doc_id in ids:
+            if not isinstance(doc_id, str):
+                raise InputError(f"the id {doc_id!r} is a {type(doc_id).__name__}, not a string")
         self._check_writable()
         self._catch_up()
         before = len(self)
         with self._followed_on_error():
-            self._follow(upkeep.delete(self._generation, list(dict.fromkeys(ids))))
+            self._follow(upkeep.delete(self._generation, ids))
         return before - len(self)
 
     def optimize(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colxtr.codec import Codec
-from colxtr.documents import Document
+from colxtr.documents import Document, may_be_id
 from colxtr.errors import CorruptIndexError
 from colxtr.filters import Filter
 from colxtr.storage.documents import DocumentStore
@@ -200,6 +200,7 @@ class Generation:
     def places(self, doc_ids: Sequence[str]) -> dict[str, Place]:
         """Where those of some documents lie that are in the index."""
         found = {}
+        doc_ids = list(filter(may_be_id, doc_ids))
         for segment in self.segments:
             for doc_id, local in segment.documents.ordinals(doc_ids).items():
                 if not 0 <= local < segment.n_documents:
