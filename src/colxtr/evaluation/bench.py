@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from colxtr.encoder import Encoder
 from colxtr.errors import InputError
 from colxtr.evaluation.cells import METHODS, Cell, IndexSpec
 from colxtr.evaluation.coverage import K_PRIMES, Coverage, coverage
@@ -27,6 +26,9 @@ from colxtr.evaluation.processes import in_own_process
 from colxtr.evaluation.results import CellResult
 from colxtr.progress import Meter
 from colxtr.storage.files import make_folder, write_atomically
+
+if TYPE_CHECKING:
+    from colxtr.encoder import Encoder
 
 
 @dataclass(frozen=True)

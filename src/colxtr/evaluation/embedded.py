@@ -14,16 +14,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from colxtr.encoder import Encoder
 from colxtr.errors import CorpusError, InputError
 from colxtr.evaluation.judged import DIGEST_LENGTH, JudgedCollection
 from colxtr.progress import progress_bar
 from colxtr.storage.files import make_folder, write_atomically
+
+if TYPE_CHECKING:
+    from colxtr.encoder import Encoder
 
 PART_DOCUMENTS = 512
 _WARMING = 10  # queries encoded before times are taken

@@ -77,6 +77,8 @@ class JudgedCollection:
         texts = dict(read_queries(folder))
         ids, digest = _digest(islice(read_documents([folder]), documents))
         known = set(ids)
+        if documents is not None:
+            grades = {query: _among(of_query, known) for query, of_query in grades.items()}
         judged = sorted(
             query
             for query, of_query in grades.items()
@@ -95,7 +97,7 @@ class JudgedCollection:
             digest,
             {query: texts[query] for query in chosen},
             {
-                query: _known(grades[query], known) if documents else grades[query]
+                query: _among(grades[query], known) if documents else grades[query]
                 for query in chosen
             },
             len(judged),
@@ -112,7 +114,7 @@ class JudgedCollection:
         return self.limit is None and len(self.queries) == self.n_judged
 
 
-def _known(grades: Mapping[str, int], known: Set[str]) -> dict[str, int]:
+def _among(grades: Mapping[str, int], known: Set[str]) -> dict[str, int]:
     return {doc_id: grade for doc_id, grade in grades.items() if doc_id in known}
 
 

@@ -6,6 +6,7 @@ judgements, but for which documents are relevant when tokens are counted.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
@@ -35,6 +36,7 @@ class _Scored(tuple[str, float]):
 
 
 def build(
+    *,
     embeddings: Mapping[str, Any],
     doc_ids: str,
     folder: str,
@@ -75,6 +77,7 @@ def build(
 
 
 def search(
+    *,
     index: str,
     queries: str,
     query_ids: Sequence[str],
@@ -100,6 +103,7 @@ def search(
 
 
 def float32(
+    *,
     embeddings: Mapping[str, Any],
     doc_ids: str,
     queries: str,
@@ -110,13 +114,15 @@ def float32(
 ) -> dict[str, Any]:
     """Exact MaxSim over the embeddings as they are, all queries at once; writes the run."""
     arrays = _queries(queries, query_ids, embeddings)
-    found = exact_run(_stored(embeddings), _read_ids(doc_ids), dict(zip(query_ids, arrays)), k)  # noqa: B905
+    found = exact_run(
+        _stored(embeddings), _read_ids(doc_ids), dict(zip(query_ids, arrays, strict=True)), k
+    )
     _write(found, run, tag)
     return {}
 
 
 def bm25(
-    corpus: str, limit: int | None, queries: Mapping[str, str], k: int, run: str, tag: str
+    *, corpus: str, limit: int | None, queries: Mapping[str, str], k: int, run: str, tag: str
 ) -> dict[str, Any]:
     """BM25 over titles and texts; writes the run, returns times and memory."""
     start = time.perf_counter()
@@ -134,6 +140,7 @@ def bm25(
 
 
 def scann(
+    *,
     embeddings: Mapping[str, Any],
     doc_ids: str,
     queries: str,
@@ -166,6 +173,7 @@ def scann(
 
 
 def coverage(
+    *,
     embeddings: Mapping[str, Any],
     doc_ids: str,
     queries: str,
@@ -216,8 +224,6 @@ def _queries(path: str, query_ids: Sequence[str], embeddings: Mapping[str, Any])
 
 
 def _read_ids(path: str) -> list[str]:
-    import json  # noqa: PLC0415
-
     ids: list[str] = json.loads(Path(path).read_text(encoding="utf-8"))
     return ids
 
