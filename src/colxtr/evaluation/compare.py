@@ -32,7 +32,7 @@ from colxtr.evaluation.embedded import embed, embed_queries
 from colxtr.evaluation.judged import JudgedCollection
 from colxtr.evaluation.measures import DEFAULT_MEASURES, largest_cutoff, parse_measures
 from colxtr.evaluation.presets import scale
-from colxtr.evaluation.published import published, published_size
+from colxtr.evaluation.published import peers, published, published_size
 from colxtr.evaluation.results import Comparison, SweepResult
 from colxtr.libraries import imported
 from colxtr.progress import progress_bar
@@ -137,6 +137,7 @@ def compare(
         if collection.is_whole
         else (),
         published_size=published_size(collection.name, len(collection.doc_ids)),
+        peers=peers(collection.name, len(collection.doc_ids)),
     )
 
 

@@ -64,6 +64,9 @@ def _figure(comparison: Comparison, x: Value, y: Value, label: str) -> Any:
         for each in comparison.published:
             _level(axes, each.ndcg_at_10, f"{each.system}, published", ":")
     axes.set_xscale("log")
+    plain = imported("matplotlib.ticker", "drawing figures", "eval").FormatStrFormatter("%g")
+    axes.xaxis.set_major_formatter(plain)
+    axes.xaxis.set_minor_formatter(plain)
     return _finished(figure, axes, comparison, label)
 
 
@@ -80,7 +83,10 @@ def _sweep(comparison: Comparison, sweep: SweepResult, quality: Value) -> Any:
         ):
             axes.plot(values, figures, marker=mark, label=method)
     for axes, label in ((left, comparison.measures[0]), (right, "search, ms (p50, one thread)")):
-        axes.set_xscale("symlog" if min(value for value, _ in sweep.rows) == 0 else "log", base=2)
+        values = sorted({value for value, _ in sweep.rows})
+        axes.set_xscale("symlog" if values[0] == 0 else "log", base=2)
+        axes.set_xticks(values, [f"{value:,}" for value in values])
+        axes.minorticks_off()
         axes.set_xlabel(sweep.knob)
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)

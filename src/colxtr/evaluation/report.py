@@ -57,6 +57,10 @@ def all_tables(comparison: Comparison) -> list[Table]:
         rows: list[list[Value]] = [[each.system, each.ndcg_at_10] for each in comparison.published]
         columns = [Column("published"), Column("nDCG@10", 3)]
         tables.append(Table("published", "Published of this collection", columns, rows))
+    if comparison.peers:
+        rows = [list(each) for each in comparison.peers]
+        columns = [Column("engine"), Column("bytes/token", 1), Column("ms at recall@10 0.9", 1)]
+        tables.append(Table("peers", "Other engines (docs/benchmarks.md)", columns, rows))
     return tables
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from colxtr.evaluation.cells import Cell
 from colxtr.evaluation.coverage import Coverage
 from colxtr.evaluation.measures import Evaluation
-from colxtr.evaluation.published import Published, PublishedSize
+from colxtr.evaluation.published import Peer, Published, PublishedSize
 
 HNSW_LINKS = 32  # M; a token has 2 * M neighbours on the lowest level, 4 bytes each
 
@@ -105,6 +105,7 @@ class Comparison:
         sweeps: As asked for.
         published: Of the same collection.
         published_size: Of the same collection.
+        peers: Other engines on the same collection.
     """
 
     collection: Mapping[str, Any]
@@ -116,6 +117,7 @@ class Comparison:
     sweeps: Sequence[SweepResult] = ()
     published: Sequence[Published] = ()
     published_size: PublishedSize | None = None
+    peers: Sequence[Peer] = ()
 
     def quality(self, method: str, n_bits: int | None = None) -> Evaluation:
         """The evaluation of a method at a bit width (None for those that have none).
@@ -147,6 +149,7 @@ class Comparison:
                 for sweep in self.sweeps
             },
             "published": [each._asdict() for each in self.published],
+            "peers": [each._asdict() for each in self.peers],
             "published_size_gb": (
                 None if self.published_size is None else self.published_size._asdict()
             ),
