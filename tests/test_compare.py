@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import colxtr
-from colxtr.errors import CorpusError, InputError, MissingDependencyError
+from colxtr.errors import ColxtrError, CorpusError, InputError, MissingDependencyError
 from colxtr.evaluation import bench, processes
 from colxtr.evaluation.cells import (
     ALL_LISTS,
@@ -298,7 +298,7 @@ def test_errors_of_a_process_are_ours(tmp_path) -> None:
             "search",
             {**arguments, "index": "", "embeddings": embeddings, "run": "", "tag": "t"},
         )
-    with pytest.raises(RuntimeError, match="the process of the task 'nothing' ended with 1"):
+    with pytest.raises(ColxtrError, match="the process of the task 'nothing' ended with 1"):
         processes.in_own_process("nothing", {})
 
 

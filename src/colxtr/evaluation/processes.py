@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from colxtr import errors
@@ -32,8 +33,8 @@ def in_own_process(
         one_thread: Keep the libraries for matrices to one thread.
 
     Raises:
-        ColxtrError: What the task raised.
-        RuntimeError: The process ended otherwise (killed, say, for want of memory).
+        ColxtrError: What the task raised; or the process ended otherwise (killed, say, for want of
+            memory).
     """
     environment = os.environ | (_ONE_THREAD if one_thread else {})
     with subprocess.Popen(
@@ -46,22 +47,24 @@ def in_own_process(
         assert process.stdout is not None
         try:
             # Its standard input stays open while we live: its end tells that we are gone.
-            process.stdin.write(json.dumps({"task": task, **arguments}).encode() + b"\n")
-            process.stdin.flush()
+            with suppress(BrokenPipeError):  # it died before it read: its exit code says so
+                process.stdin.write(json.dumps({"task": task, **arguments}).encode() + b"\n")
+                process.stdin.flush()
             output = process.stdout.read()
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+            code = process.wait()
         except BaseException:
             process.kill()
             raise
-        process.stdin.close()
-        code = process.wait()
     return _result(task, output, code)
 
 
 def _result(task: str, output: bytes, code: int) -> dict[str, Any]:
     if code not in (0, _FAILED) or not output:
-        raise RuntimeError(
+        raise ColxtrError(
             f"the process of the task {task!r} ended with {code} (below 0: the signal that killed "
-            "it; 9 is often for want of memory)"
+            "it; -9 is often for want of memory); the same command goes on"
         )
     result: dict[str, Any] = json.loads(output)
     if code == _FAILED:
@@ -71,11 +74,11 @@ def _result(task: str, output: bytes, code: int) -> dict[str, Any]:
 
 def main() -> int:
     """Do the task that standard input names."""
-    from colxtr.evaluation.work import TASKS  # noqa: PLC0415 - what the task needs, and no more
-
-    arguments = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
+        from colxtr.evaluation.work import TASKS  # noqa: PLC0415 - takes a while: Ctrl-C may come
+
+        arguments = json.loads(sys.stdin.readline())
+        threading.Thread(target=_end_with_parent, daemon=True).start()
         result = TASKS[arguments.pop("task")](**arguments)
     except KeyboardInterrupt:
         return 130
