@@ -20,19 +20,12 @@ from colxtr.evaluation.exhaustive import exact_run
 from colxtr.evaluation.memory_use import own_bytes, peak_bytes
 from colxtr.evaluation.run_files import Run
 from colxtr.evaluation.scann_store import ScannStore
+from colxtr.hits import Hit
 from colxtr.index import Index
 from colxtr.lexical import Bm25
 from colxtr.runs import write_run
 
 _WARMING = 10  # queries searched before times are taken
-
-
-class _Scored(tuple[str, float]):
-    """What `write_run` takes."""
-
-    __slots__ = ()
-    id = property(lambda self: self[0])
-    score = property(lambda self: self[1])
 
 
 def build(
@@ -229,5 +222,5 @@ def _read_ids(path: str) -> list[str]:
 
 
 def _write(found: Run, run: str, tag: str) -> None:
-    hits = ((query, [_Scored(each) for each in scores.items()]) for query, scores in found.items())
+    hits = ((query, [Hit(*each) for each in scores.items()]) for query, scores in found.items())
     write_run(run, hits, tag=tag)
