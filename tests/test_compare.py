@@ -208,6 +208,7 @@ def test_every_cell_is_measured(done) -> None:
     for result in comparison.cells[2:]:
         assert result.figures["index_bytes"] > 0
         assert result.latency(0.95) >= result.latency(0.5) > 0
+        assert result.figures["cpu_milliseconds"] > 0
         assert result.figures["n_tokens"] == comparison.collection["n_tokens"]
     assert [(v, r.cell.options["rerank"]) for v, r in comparison.sweeps[0].rows] == [(0, 0), (2, 2)]
     assert json.loads(json.dumps(comparison.as_dict()))["collection"]["name"] == "tiny"

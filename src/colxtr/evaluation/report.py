@@ -150,6 +150,7 @@ _COST_COLUMNS = (
     Column("build MB", 0),
     Column("p50 ms", 2),
     Column("p95 ms", 2),
+    Column("CPU ms", 2),
     Column("search MB", 0),
 )
 
@@ -163,6 +164,7 @@ def _costs(result: CellResult) -> list[Value]:
         result.figure("build_peak_bytes", _MB),
         result.latency(0.5),
         result.latency(0.95),
+        result.figure("cpu_milliseconds"),
         result.figure("search_bytes", _MB),
     ]
 
@@ -182,7 +184,8 @@ def summary(comparison: Comparison) -> str:
         f"Python {m['python']}, colxtr {m['colxtr']}. ",
         f"A float32 HNSW of these tokens would take {flat / _MB:,.0f} MB "
         f'({flat // max(c["n_tokens"], 1)} bytes a token: vector and 64 links); "x smaller" is '
-        "against it. Search times are one thread's, encoding excluded; build MB is the peak of the "
+        "against it. Search times are one thread's, encoding excluded, CPU ms the mean "
+        "processor time of a query; build MB is the peak of the "
         "building process, search MB what searching adds to it, mapped files excluded.",
     )
     text = "".join(lines)

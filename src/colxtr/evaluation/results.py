@@ -35,7 +35,8 @@ class CellResult:
         cell: What was measured.
         evaluation: Quality.
         figures: build_seconds, build_peak_bytes, index_bytes, bytes_per_token, n_tokens, dim,
-            n_centroids, search_bytes, as the tasks of `work` return them.
+            n_centroids, search_bytes, cpu_milliseconds (a query's mean), as the tasks of `work`
+            return them.
         milliseconds: Of each query's search, encoding excluded; empty where all were one work.
     """
 
