@@ -20,19 +20,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
-import ir_measures
 import numpy as np
-from ir_measures import R, nDCG
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 import colxtr
 from colxtr.corpora import read_documents, read_queries
+from colxtr.evaluation.compare import CompareSettings, compare
+from colxtr.evaluation.results import CellResult
 
 ROOT = Path(__file__).parent.parent
-Embeddings = NDArray[np.float32]
-Run = dict[str, dict[str, float]]
 
 
 def main() -> None:
@@ -98,77 +95,34 @@ def memory(folder: Path) -> dict[str, object]:
 
 def quality(folder: Path) -> dict[str, object]:
     """nDCG@10 and R@100 of exact MaxSim over floats, and of the methods at each bit width."""
-    encoder = colxtr.Encoder.load()
-    documents = list(read_documents([folder]))
-    qrels = list(ir_measures.read_trec_qrels(_trec_qrels(folder / "qrels" / "test.tsv")))
-    judged = {judgement.query_id for judgement in qrels}
-    queries = [(i, text) for i, text in read_queries(folder) if i in judged]
-    embeddings = encoder.encode_documents(documents, progress=True)
-    encoded = encoder.encode_queries([text for _, text in queries])
-    named = dict(zip((i for i, _ in queries), encoded, strict=True))
-    ids = [document.id for document in documents]
-    figures: dict[str, object] = {"tokens": sum(map(len, embeddings))}
-    figures |= _measured("exact, float32", _exact(named, ids, embeddings), qrels)
-    for n_bits in (1, 2, 4, 8, 16):
-        with (
-            tempfile.TemporaryDirectory() as temporary,
-            colxtr.Index.create(f"{temporary}/i", dim=encoder.dim, n_bits=n_bits) as index,
-        ):
-            start = time.perf_counter()
-            index.add_embeddings(ids, embeddings)
-            figures[f"{n_bits} bits, build from embeddings, s"] = time.perf_counter() - start
-            figures[f"{n_bits} bits, bytes per token"] = index.info().bytes_per_token
-            for name in METHODS if n_bits == 2 else ("colxtr", "exact"):
-                options = METHODS[name]
-                run, milliseconds = _searched(index, named, options)
-                figures |= _measured(f"{n_bits} bits, {name}", run, qrels)
-                figures[f"{n_bits} bits, {name}, search p50, ms"] = milliseconds
+    figures: dict[str, object] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        for methods, bits in COMPARED:
+            settings = CompareSettings(methods=methods, bits=bits, measures="nDCG@10 R@100")
+            comparison = compare(folder, temporary, settings, progress=True)
+            figures["tokens"] = comparison.collection["n_tokens"]
+            for result in comparison.cells:
+                figures |= _figures(result)
     return figures
 
 
 # All of them at 2 bits, the default and the exact one at the others.
-METHODS: dict[str, dict[str, object]] = {
-    "colxtr": {},
-    "colxtr without re-ranking": {"rerank": 0},
-    "xtr": {"method": "xtr"},
-    "colbertv2": {"method": "colbertv2"},
-    "colbert": {"method": "colbert"},
-    "exact": {"method": "exact"},
-}
+COMPARED = (
+    (("float32", "exact", "colbert", "colbertv2", "xtr", "colxtr-no-rerank", "colxtr"), (2,)),
+    (("exact", "colxtr"), (1, 4, 8, 16)),
+)
 
 
-def _searched(
-    index: colxtr.Index, queries: dict[str, Embeddings], options: dict[str, object]
-) -> tuple[Run, float]:
-    run: Run = {}
-    times = []
-    for query_id, embeddings in queries.items():
-        start = time.perf_counter()
-        hits = index.search_embeddings(embeddings, 100, load_text=False, **options)
-        times.append(time.perf_counter() - start)
-        run[query_id] = {hit.id: hit.score for hit in hits}
-    return run, 1000 * median(times)
-
-
-def _exact(queries: dict[str, Embeddings], ids: list[str], documents: list[Embeddings]) -> Run:
-    tokens = np.concatenate(documents)
-    starts = np.concatenate([[0], np.cumsum([len(d) for d in documents])[:-1]])
-    run = {}
-    for query_id, query in queries.items():
-        scores = np.maximum.reduceat(tokens @ query.T, starts, axis=0).mean(axis=1)
-        best = np.argsort(-scores, kind="stable")[:100]
-        run[query_id] = {ids[i]: float(scores[i]) for i in best}
-    return run
-
-
-def _measured(name: str, run: Run, qrels: list[ir_measures.Qrel]) -> dict[str, object]:
-    values = ir_measures.calc_aggregate([nDCG @ 10, R @ 100], qrels, run)
-    return {f"{name}, {measure}": value for measure, value in values.items()}
-
-
-def _trec_qrels(path: Path) -> str:
-    rows = [line.split("\t") for line in path.read_text().splitlines()[1:]]
-    return "\n".join(f"{query} 0 {document} {score}" for query, document, score in rows)
+def _figures(result: CellResult) -> dict[str, object]:
+    if result.n_bits is None:
+        return {f"exact, float32, {name}": v for name, v in result.evaluation.means.items()}
+    name = f"{result.n_bits} bits, {result.cell.method}"
+    return {
+        f"{result.n_bits} bits, build from embeddings, s": result.figure("build_seconds"),
+        f"{result.n_bits} bits, bytes per token": result.figure("bytes_per_token"),
+        **{f"{name}, {measure}": value for measure, value in result.evaluation.means.items()},
+        f"{name}, search p50, ms": result.latency(0.5),
+    }
 
 
 def latency(folder: Path) -> dict[str, object]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from colxtr.encoder import Encoder
     from colxtr.encoder_config import EncoderConfig
     from colxtr.errors import ColxtrError
+    from colxtr.evaluation.measures import Evaluation, evaluate
     from colxtr.hits import Explanation, Hit, TokenMatch
     from colxtr.index import Index
     from colxtr.info import IndexInfo
@@ -28,12 +29,14 @@ _HOMES = {
     "Document": "documents",
     "Encoder": "encoder",
     "EncoderConfig": "encoder_config",
+    "Evaluation": "evaluation.measures",
     "Explanation": "hits",
     "Hit": "hits",
     "Index": "index",
     "IndexInfo": "info",
     "Token": "tokens",
     "TokenMatch": "hits",
+    "evaluate": "evaluation.measures",
 }
 
 __all__ = [
@@ -41,6 +44,7 @@ __all__ = [
     "Document",
     "Encoder",
     "EncoderConfig",
+    "Evaluation",
     "Explanation",
     "Hit",
     "Index",
@@ -48,6 +52,7 @@ __all__ = [
     "Token",
     "TokenMatch",
     "__version__",
+    "evaluate",
 ]
 
 

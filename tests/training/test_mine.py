@@ -10,8 +10,8 @@ from ir_measures import R, nDCG
 
 from colxtr import Index
 from colxtr.errors import InputError
+from colxtr.lexical import Bm25, Candidate
 from colxtr.training.filters import CandidateFilter
-from colxtr.training.lexical import Bm25, Candidate
 from colxtr.training.mine import Miner, MineSettings, mine
 from colxtr.training.parts import in_parts
 from colxtr.training.sampling import sampled

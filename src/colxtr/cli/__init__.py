@@ -1,4 +1,4 @@
-"""The command line: `colxtr index`, `search`, `info`, `demo`; `train`, `mine` and more to train.
+"""The command line: `colxtr index`, `search`, `info`, `demo`; `eval`, `compare`; `train`, ...
 
 Each command is a file of its own and imports what it needs when it runs, so that `--help` and
 mistakes in the arguments are answered at once. Knows nothing that the package cannot do without
@@ -16,10 +16,12 @@ from typing import Annotated
 import typer
 
 from colxtr.cli.add import add
+from colxtr.cli.compare import compare
 from colxtr.cli.delete import delete
 from colxtr.cli.demo import demo
 from colxtr.cli.denoise import denoise
 from colxtr.cli.distill import distill
+from colxtr.cli.eval import evaluate
 from colxtr.cli.export import export
 from colxtr.cli.guard import guarded, show_tracebacks
 from colxtr.cli.index import index
@@ -43,6 +45,8 @@ app = typer.Typer(
 _TRAINING = (mine, distill, score, train, refresh, denoise, export)
 for _command in (index, search, add, delete, info, verify, optimize, demo, *_TRAINING):
     app.command(no_args_is_help=_command is not demo)(guarded(_command))
+app.command("eval", no_args_is_help=True)(guarded(evaluate))
+app.command(no_args_is_help=True)(guarded(compare))
 
 
 @app.callback()

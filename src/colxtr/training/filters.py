@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
-from colxtr.training.lexical import Candidate
+from colxtr.lexical import Candidate
 from colxtr.training.sets import TrainingSet
 
 _REMEMBERED = 200_000  # digests and sets of words of documents

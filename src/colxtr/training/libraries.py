@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from colxtr.errors import MissingDependencyError
+from colxtr import libraries
 
 _TALKATIVE = ("sentence_transformers", "transformers", "accelerate", "datasets")
 
 
 def imported(name: str, purpose: str) -> Any:
-    """Import a module of the extra `train`.
-
-    Args:
-        name: Its full name.
-        purpose: What it is needed for, as "scoring with a teacher".
-
-    Raises:
-        MissingDependencyError: It is not installed; names the extra.
-    """
+    """Import a module of the extra `train`; else as `colxtr.libraries.imported`."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # or it warns when a process forks
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"{purpose} needs {name}, which cannot be imported ({error}); "
-            "install it with: pip install 'colxtr[train]'"
-        ) from None
+    return libraries.imported(name, purpose, "train")
 
 
 @contextmanager

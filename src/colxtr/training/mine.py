@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from colxtr.errors import InputError
+from colxtr.lexical import Bm25, Candidate
 from colxtr.training.filters import CandidateFilter
 from colxtr.training.fingerprints import of_value
-from colxtr.training.lexical import Bm25, Candidate
 from colxtr.training.parts import in_parts
 from colxtr.training.sampling import check_way, sampled
 from colxtr.training.sets import NWayTuple, TrainingSet

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from colxtr.errors import InputError
 from colxtr.index import Index
+from colxtr.lexical import Candidate
 from colxtr.progress import Meter, progress_bar
 from colxtr.storage.files import write_atomically
 from colxtr.storage.manifest import newest_generation
 from colxtr.training.checkpoint_folders import begin
-from colxtr.training.lexical import Candidate
 from colxtr.training.mine import (
     MineReport,
     MineSettings,

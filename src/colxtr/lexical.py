@@ -1,4 +1,4 @@
-"""BM25 over the texts of a collection, by bm25s: where the first negatives come from.
+"""BM25 over the texts of a collection, by bm25s: first negatives in training, floor of comparisons.
 
 Knows nothing of relevance.
 """
@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from colxtr.errors import InputError
+from colxtr.libraries import imported
 from colxtr.progress import Meter, progress_bar
-from colxtr.training.libraries import imported
 
 _WORD = re.compile(r"\b\w\w+\b")
 _RUN = re.compile(r"\w+")
@@ -137,4 +137,4 @@ def _stemmer(language: str) -> Callable[[str], str]:
 
 
 def _library(name: str) -> Any:
-    return imported(name, "mining with BM25")
+    return imported(name, "searching with BM25", "eval")
