@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,10 @@ import pytest
 from colxtr import kernels
 
 ROOT = Path(__file__).parent.parent
+
+# A shell starts what it runs in the background deaf to Ctrl-C, and so would be the processes to
+# which tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

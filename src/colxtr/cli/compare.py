@@ -51,7 +51,7 @@ def compare(  # noqa: PLR0917 (typer passes by name)
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     form: Annotated[Format, typer.Option("--format", help="Of the printed table.")] = Format.TEXT,
 ) -> None:
-    """Measure every method on a collection: quality, size, time and memory.
+    """Measure all methods at all bit widths on a collection.
 
     Prints one table; the folder gets it as report.md and CSV with all others (significance,
     coverage of relevant documents at each k', sweeps), results.json, figures of quality against

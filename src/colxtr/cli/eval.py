@@ -87,7 +87,7 @@ def evaluate(  # noqa: PLR0917 (typer passes by name)
     seed: Annotated[int, typer.Option(help="Of the randomisation test.")] = 0,
     form: Annotated[Format, typer.Option("--format", help="Of the tables.")] = Format.TEXT,
 ) -> None:
-    """Measure indexes and runs with judgements; test whether they differ.
+    """Measure indexes and runs against judgements.
 
     An index is searched with the queries that have judgements. Every further index or run is
     compared with the first: the difference of each measure, on how many queries it is better and
