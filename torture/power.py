@@ -16,7 +16,7 @@ from typing import IO, NamedTuple
 
 import colxtr
 from colxtr.errors import IndexNotFoundError
-from torture import made
+from torture import life, made
 from torture.disk import Step, Watcher, watched
 from torture.tally import Tally
 
@@ -147,9 +147,17 @@ def _torn(file: _File, random: Random) -> bytes:
     return bytes(left)
 
 
+def _some_life(index: colxtr.Index) -> None:
+    for number in range(20):
+        life.operation(1, number)(index)
+
+
+OPERATIONS = made.OPERATIONS | {"some life": made.Operation(made.base, _some_life)}
+
+
 def record(name: str, folder: Path) -> tuple[Disk, Recorder]:
     """Do an operation; returns the disk before it, and all that happened."""
-    operation = made.OPERATIONS[name]
+    operation = OPERATIONS[name]
     path = folder / "index"
     recorder, disk = Recorder(), Disk()
     if operation.prepare is not None:
@@ -208,15 +216,17 @@ def run(states: int, seed: int) -> Tally:
     """Try about so many different folders, spread over all operations."""
     tally = Tally("power loss")
     random = Random(seed)
-    share = -(-states // len(made.OPERATIONS))
-    for name in made.OPERATIONS:
+    left = states
+    for i, name in enumerate(OPERATIONS):
+        share = -(-left // (len(OPERATIONS) - i))  # where little can be lost, few are found
         with (
             tempfile.TemporaryDirectory(prefix="colxtr-") as temporary,
             made.small_segments(),
             made.training_once(),
         ):
             disk, recorder = record(name, Path(temporary))
-            _try_states(name, disk, recorder, share, random, Path(temporary) / "lost", tally)
+            path = Path(temporary) / "lost"
+            left -= _try_states(name, disk, recorder, share, random, path, tally)
     return tally
 
 
@@ -228,8 +238,8 @@ def _try_states(  # noqa: PLR0917
     random: Random,
     path: Path,
     tally: Tally,
-) -> None:
-    """Try about so many different folders."""
+) -> int:
+    """Try about so many different folders; returns how many there were."""
     moments = recorder.moments
     tried: set[int] = set()
     for i, moment in enumerate(moments):
@@ -246,3 +256,4 @@ def _try_states(  # noqa: PLR0917
                     _check_goes_on(path)
             except Exception as error:  # noqa: BLE001 - any is a finding
                 tally.problem(f"{name}, after step {i}, {moment.step.kind}: {error!r}")
+    return len(tried)

@@ -36,6 +36,7 @@ def read(folder: Path, into: Path) -> None:
     rounds: list[tuple[float, int, str, list[float]]] = []
     query = made.embeddings(7, 16)
     with colxtr.Index.open(folder) as index:
+        into.with_suffix(".begun").touch()
         while not stop.exists() or not rounds:
             index.refresh()
             generation = index.info().generation
@@ -57,6 +58,9 @@ def run(commits: int, seed: int) -> Tally:
         folder = Path(temporary) / "index"
         made.base(folder)
         processes = [_reader(folder, i) for i in range(READERS)]
+        while len(list(folder.parent.glob("*.begun"))) < READERS:
+            assert all(process.poll() is None for process in processes), "a reader ended"
+            time.sleep(0.01)
         time.sleep(IDLE)
         began = time.time()
         answers = _write(folder, commits, seed)
