@@ -9,7 +9,8 @@ import enum
 from pathlib import Path
 
 from colxtr.encoder_config import CONFIG_FILE
-from colxtr.training.checkpoints.layouts import Layout, detect_layout, read_object
+from colxtr.training.checkpoints.json_files import read_object
+from colxtr.training.checkpoints.layouts import Layout, detect_layout
 
 _UNTRAINED = (Layout.DENSE, Layout.PLAIN)  # token embeddings only after training
 

@@ -19,7 +19,8 @@ from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 
 from colxtr.errors import ModelError
 from colxtr.training.checkpoints.eos_mean import EosMean
-from colxtr.training.checkpoints.layouts import EXTRAS_FILE, Layout, read_json, read_object
+from colxtr.training.checkpoints.json_files import read_json, read_object
+from colxtr.training.checkpoints.layouts import EXTRAS_FILE, Layout
 from colxtr.training.checkpoints.projection import make_projection
 from colxtr.training.checkpoints.weights import load_encoder, read_tensors
 

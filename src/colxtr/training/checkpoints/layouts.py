@@ -12,6 +12,7 @@ from typing import Any
 
 from colxtr.encoder_config import CONFIG_FILE
 from colxtr.errors import ModelError
+from colxtr.training.checkpoints.json_files import read_json, read_object
 
 EXTRAS_FILE = "colxtr_model.json"  # what of a model of ours sentence-transformers cannot say
 PYLATE_KEYS = {"query_prefix", "document_prefix", "do_query_expansion", "skiplist_words"}
@@ -66,28 +67,6 @@ def find_checkpoint(source: str | os.PathLike[str], revision: str | None = None)
             f"{str(source)!r} is neither a folder that exists nor a hub id (owner/name)"
         )
     return _from_hub(hub_id, revision or at or None)
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file of a checkpoint.
-
-    Raises:
-        ModelError: It is missing or no JSON; names the file.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is not JSON: {error}; copy the checkpoint again") from None
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """The content of a JSON file that must hold an object; as `read_json`."""
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise ModelError(f"{path} holds a {type(content).__name__}, not a JSON object")
-    return content
 
 
 def _of_modules(path: Path) -> Layout:

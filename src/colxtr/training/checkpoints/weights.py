@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from colxtr.errors import ModelError
-from colxtr.training.checkpoints.layouts import read_object
+from colxtr.training.checkpoints.json_files import read_object
 
 Tensors = dict[str, torch.Tensor]
 
