@@ -25,7 +25,7 @@ from torture.tally import Tally
 
 MEMORY = 512 << 20  # that all cases together may take beyond what is there before the first
 HANGS = 60  # seconds after which a case is given up
-SLOW = 1.0
+SLOW = 1.0  # of processor time: other work on the machine counts not
 
 
 def run(name: str, made: str, cases: Sequence[int], seed: int) -> Tally:
@@ -52,7 +52,7 @@ def _process(made: str, cases: list[int], seed: int, folder: Path, tally: Tally)
             said = json.loads(line)
             if "worst" in said:
                 tally.measured("most memory, MB", said["memory"])
-                tally.measured("slowest, ms", said["worst"])
+                tally.measured("slowest, ms of processor time", said["worst"])
                 continue
             done += 1
             for outcome in said["outcomes"]:
@@ -78,7 +78,7 @@ def main(made: str, seed: int, folder: Path, todo: Path) -> None:
     worst = 0.0
     for case in json.loads(todo.read_text()):
         signal.alarm(HANGS)
-        start = time.perf_counter()
+        start = time.process_time()
         outcomes: list[str] = []
         problems: list[str] = []
         try:
@@ -87,11 +87,11 @@ def main(made: str, seed: int, folder: Path, todo: Path) -> None:
             frames = traceback.extract_tb(error.__traceback__)[-6:]
             way = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
             problems.append(f"{type(error).__name__}: {str(error)[:300]} ({way})")
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         signal.alarm(0)
         worst = max(worst, seconds)
         if seconds > SLOW:
-            outcomes.append("slower than 1 s")
+            outcomes.append(f"slower than 1 s: case {case}")
         print(json.dumps({"case": case, "outcomes": outcomes, "problems": problems}), flush=True)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10  # of the whole process
     print(json.dumps({"worst": round(1000 * worst), "memory": memory}), flush=True)
