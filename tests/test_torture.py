@@ -79,7 +79,7 @@ def test_power_loss_finds_what_was_not_forced_to_the_disk(forgotten: str, tmp_pa
     recorder.moments = [m for m in recorder.moments if m.step.kind != forgotten]
     tally = Tally("careless")
     power._try_states("add", disk, recorder, 60, Random(0), tmp_path / "lost", tally)
-    assert tally.n_problems > 3
+    assert tally.n_problems > 0
 
 
 def test_faults_find_what_is_left_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
