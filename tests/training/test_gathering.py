@@ -55,6 +55,8 @@ for scoring in ("colbert", "xtr"):
          "temperature": objective.log_temperature.grad},
         f"{folder}/{scoring}-{processes}-{rank}.safetensors",
     )
+if processes > 1:
+    dist.destroy_process_group()
 """
 
 

@@ -9,8 +9,8 @@ sentence-transformers. Knows nothing of formulas (`objectives.py`) or files of d
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,23 +54,36 @@ def train(
         KeyboardInterrupt: After Ctrl-C or SIGTERM; a snapshot was written, and the same call goes
             on from it.
     """
-    device = _join_processes()
-    if model is None:
-        model = load_start(settings.model, training_set, settings.seed)
-    if device is not None:
-        model.to(device)
-    run = Run(settings, training_set, Path(output), model, report or (lambda _: None))
-    with interruptible() as interruption, closing(run):
-        run.go(interruption)
-    return run.finish()
+    with _joined_processes():
+        if model is None:
+            model = load_start(settings.model, training_set, settings.seed)
+        device = _own_device()
+        if device is not None:
+            model.to(device)
+        run = Run(settings, training_set, Path(output), model, report or (lambda _: None))
+        with interruptible() as interruption, closing(run):
+            run.go(interruption)
+        return run.finish()
 
 
-def _join_processes() -> torch.device | None:
-    """Join the processes that torchrun started, each with a GPU of its own if there are any."""
-    gpu = torch.cuda.is_available()
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if gpu else "gloo")
-    if gpu and "LOCAL_RANK" in os.environ:
+@contextmanager
+def _joined_processes() -> Iterator[None]:
+    """Join the processes that torchrun started, if it did and nobody has, and leave them again."""
+    joins = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized()
+    if joins:
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
+    finally:
+        if joins:
+            dist.destroy_process_group()
+
+
+def _own_device() -> torch.device | None:
+    """The GPU of this process; None where there is none."""
+    if not torch.cuda.is_available():
+        return None
+    if "LOCAL_RANK" in os.environ:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         return torch.device("cuda", torch.cuda.current_device())
-    return torch.device("cuda") if gpu else None
+    return torch.device("cuda")

@@ -114,7 +114,10 @@ def set_directions(head: Any, moments: torch.Tensor, whitening: float = WHITENIN
     strengths, directions = torch.linalg.eigh(moments / moments.trace())
     n = head.out_features
     strongest = directions.flip(1)[:, :n]  # (hidden, dim)
-    signs = torch.where(strongest.sum(0) < 0, -1.0, 1.0)  # the library leaves them to chance
+    # The library leaves the signs to chance: the largest component is to be positive. (Not the sum:
+    # behind a layer norm it is about zero.)
+    largest = strongest.gather(0, strongest.abs().argmax(0, keepdim=True))
+    signs = torch.where(largest < 0, -1.0, 1.0)
     scales = strengths.flip(0)[:n].clamp(min=1e-12) ** whitening
     weight = (strongest * signs * scales).T.contiguous()
     with torch.no_grad():
