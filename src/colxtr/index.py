@@ -73,7 +73,7 @@ class Searched:
     Attributes:
         generation: That it is of.
         collection: All of it; None if no document has a token.
-        filtered: By the keys of the filters used last: what they let through.
+        filtered: By the keys of the newest filters: what they let through.
     """
 
     generation: Generation | None

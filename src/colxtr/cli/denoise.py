@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from colxtr.cli.options import AsJson
 from colxtr.cli.training import with_hint
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def denoise(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the stages; do nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """The whole loop: mine, score, train, refresh, export.
 

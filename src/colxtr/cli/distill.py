@@ -7,25 +7,18 @@ from typing import Annotated
 
 import typer
 
+from colxtr.cli.options import AsJson, Collections, MinedSplit, PairLength, Store, Tuples
 from colxtr.cli.training import collections_of, print_result, with_hint
 
 
 def distill(  # noqa: PLR0917 (typer passes by name)
-    tuples: Annotated[
-        str,
-        typer.Argument(
-            help="A file of tuples, or a folder or hub id that brings some.", metavar="TUPLES"
-        ),
-    ],
+    tuples: Tuples,
     student: Annotated[
         str, typer.Option(help="A plain encoder, or a cross-encoder to go on with.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder of the model.")],
-    collection: Annotated[
-        list[str] | None,
-        typer.Option("--collection", "-c", help="Where the texts are; may come several times."),
-    ] = None,
-    split: Annotated[str, typer.Option(help="As it was mined.")] = "train",
+    collection: Collections = None,
+    split: MinedSplit = "train",
     labels: Annotated[
         bool,
         typer.Option("--labels", help="Learn which document is relevant, rather than scores."),
@@ -38,15 +31,12 @@ def distill(  # noqa: PLR0917 (typer passes by name)
     max_steps: Annotated[int | None, typer.Option(help="Stop after so many steps.")] = None,
     learning_rate: Annotated[float, typer.Option(help="At its peak.")] = 4e-5,
     temperature: Annotated[float, typer.Option(help="Scores are divided by it.")] = 1.0,
-    max_length: Annotated[int, typer.Option(min=8, help="Tokens of a pair, at most.")] = 256,
+    max_length: PairLength = 256,
     bf16: Annotated[bool, typer.Option("--bf16", help="Mixed precision, on CPUs too.")] = False,
     save_steps: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 200,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
-    store: Annotated[
-        Path | None,
-        typer.Option(help="Keep texts in files of this folder rather than in memory."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    store: Store = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train a cross-encoder on a teacher's scores or on labels.
 

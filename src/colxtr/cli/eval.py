@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from colxtr.cli.guard import end
+from colxtr.cli.options import KPrime, NProbe, Quality, Rerank
 from colxtr.cli.search import Method
 
 if TYPE_CHECKING:
@@ -59,20 +60,10 @@ def evaluate(  # noqa: PLR0917 (typer passes by name)
         typer.Option("-k", "--k", min=1, help="Documents searched [default: as measures need]."),
     ] = None,
     method: Annotated[Method, typer.Option(help="How to search an index.")] = Method.COLXTR,
-    quality: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="0 is the fastest, 1 all but exact; sets the following."),
-    ] = 0.5,
-    n_probe: Annotated[
-        int | None, typer.Option(help="Inverted lists read per query token.")
-    ] = None,
-    k_prime: Annotated[
-        int | None, typer.Option(help="Document tokens retrieved per query token.")
-    ] = None,
-    rerank: Annotated[
-        int | None,
-        typer.Option(help="How many documents to re-rank with all their tokens; 0 for none."),
-    ] = None,
+    quality: Quality = 0.5,
+    n_probe: NProbe = None,
+    k_prime: KPrime = None,
+    rerank: Rerank = None,
     preset: Annotated[
         str | None,
         typer.Option(help="n_probe and k_prime of the papers: paper-small, -large, -largest."),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from colxtr.cli.guard import end
+from colxtr.cli.options import AsJson
 
 if TYPE_CHECKING:
     from colxtr.training.export.folder import ExportReport, Quantize
@@ -40,7 +41,7 @@ def export(  # noqa: PLR0917 (typer passes by name)
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the folder that is there.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Export a model to ONNX, for use without torch.
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from colxtr.cli.options import AsJson, Store
 from colxtr.cli.training import collections_of, print_result, with_hint
 
 
@@ -41,11 +42,8 @@ def mine(  # noqa: PLR0917 (typer passes by name)
     k1: Annotated[float, typer.Option(help="BM25's saturation.")] = 0.9,
     b: Annotated[float, typer.Option(help="BM25's weight of length.")] = 0.4,
     seed: Annotated[int, typer.Option(help="Of the drawing.")] = 0,
-    store: Annotated[
-        Path | None,
-        typer.Option(help="Keep texts in files of this folder rather than in memory."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    store: Store = None,
+    as_json: AsJson = False,
 ) -> None:
     """Mine hard negatives for the queries of a collection.
 

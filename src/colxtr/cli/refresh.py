@@ -7,6 +7,17 @@ from typing import Annotated
 
 import typer
 
+from colxtr.cli.options import (
+    AsJson,
+    Collections,
+    Margin,
+    MaxRatio,
+    MinedSplit,
+    PairLength,
+    Probabilities,
+    Store,
+    Tuples,
+)
 from colxtr.cli.training import collections_of, print_result, with_hint
 
 
@@ -15,18 +26,10 @@ def refresh(  # noqa: PLR0917 (typer passes by name)
         str,
         typer.Argument(help="The model, as trained or exported; a folder.", metavar="MODEL"),
     ],
-    tuples: Annotated[
-        str,
-        typer.Argument(
-            help="A file of tuples, or a folder or hub id that brings some.", metavar="TUPLES"
-        ),
-    ],
+    tuples: Tuples,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file of new tuples.")],
-    collection: Annotated[
-        list[str] | None,
-        typer.Option("--collection", "-c", help="Where the texts are; may come several times."),
-    ] = None,
-    split: Annotated[str, typer.Option(help="As it was mined.")] = "train",
+    collection: Collections = None,
+    split: MinedSplit = "train",
     teacher: Annotated[
         str | None,
         typer.Option(help="Scores the new negatives; the one that scored the old ones."),
@@ -39,26 +42,16 @@ def refresh(  # noqa: PLR0917 (typer passes by name)
     negatives: Annotated[
         int, typer.Option(help="Negatives of tuples that were not there before.")
     ] = 15,
-    max_ratio: Annotated[
-        float | None,
-        typer.Option(help="Drop negatives above this share of the relevant document's score."),
-    ] = None,
-    margin: Annotated[
-        float | None, typer.Option(help="Negatives must score so much below the relevant one.")
-    ] = None,
-    probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Compare sigmoids, for logits.")
-    ] = False,
+    max_ratio: MaxRatio = None,
+    margin: Margin = None,
+    probabilities: Probabilities = False,
     n_bits: Annotated[int, typer.Option(help="Of the index.")] = 2,
     quality: Annotated[float, typer.Option(min=0, max=1, help="Of the search.")] = 0.5,
     seed: Annotated[int, typer.Option(help="Of index and drawing.")] = 0,
-    max_length: Annotated[int, typer.Option(min=8, help="Tokens of a pair, at most.")] = 256,
+    max_length: PairLength = 256,
     bf16: Annotated[bool, typer.Option("--bf16", help="The teacher in half precision.")] = False,
-    store: Annotated[
-        Path | None,
-        typer.Option(help="Keep texts in files of this folder rather than in memory."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    store: Store = None,
+    as_json: AsJson = False,
 ) -> None:
     """Mine anew with the model so far, score, rebuild tuples.
 

@@ -7,6 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from colxtr.cli.options import (
+    AsJson,
+    Collections,
+    Margin,
+    MaxRatio,
+    MinedSplit,
+    PairLength,
+    Probabilities,
+    Store,
+    Tuples,
+)
 from colxtr.cli.training import collections_of, print_result, with_hint
 
 if TYPE_CHECKING:
@@ -14,48 +25,30 @@ if TYPE_CHECKING:
 
 
 def score(  # noqa: PLR0917 (typer passes by name)
-    tuples: Annotated[
-        str,
-        typer.Argument(
-            help="A file of tuples, or a folder or hub id that brings some.", metavar="TUPLES"
-        ),
-    ],
+    tuples: Tuples,
     teacher: Annotated[
         str,
         typer.Option(help="A cross-encoder, multi-vector encoder or colxtr encoder."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The file of scored tuples.")],
-    collection: Annotated[
-        list[str] | None,
-        typer.Option("--collection", "-c", help="Where the texts are; may come several times."),
-    ] = None,
-    split: Annotated[str, typer.Option(help="As it was mined.")] = "train",
+    collection: Collections = None,
+    split: MinedSplit = "train",
     negatives: Annotated[
         int | None, typer.Option(help="Keep at most so many negatives [default: all].")
     ] = None,
     min_negatives: Annotated[int, typer.Option(help="Tuples with fewer are dropped.")] = 1,
-    max_ratio: Annotated[
-        float | None,
-        typer.Option(help="Drop negatives above this share of the relevant document's score."),
-    ] = None,
-    margin: Annotated[
-        float | None, typer.Option(help="Negatives must score so much below the relevant one.")
-    ] = None,
-    probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Compare sigmoids, for logits.")
-    ] = False,
+    max_ratio: MaxRatio = None,
+    margin: Margin = None,
+    probabilities: Probabilities = False,
     sampling: Annotated[
         str, typer.Option(help="Which negatives are kept: top, uniform or strata.")
     ] = "top",
     seed: Annotated[int, typer.Option(help="Of the drawing.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Pairs in a batch.")] = 32,
-    max_length: Annotated[int, typer.Option(min=8, help="Tokens of a pair, at most.")] = 256,
+    max_length: PairLength = 256,
     bf16: Annotated[bool, typer.Option("--bf16", help="Half precision.")] = False,
-    store: Annotated[
-        Path | None,
-        typer.Option(help="Keep texts in files of this folder rather than in memory."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    store: Store = None,
+    as_json: AsJson = False,
 ) -> None:
     """Score tuples with a teacher and drop false negatives.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from colxtr.cli.guard import end
-from colxtr.cli.options import AsJson, IndexFolder
+from colxtr.cli.options import AsJson, IndexFolder, KPrime, NProbe, Quality, Rerank
 
 if TYPE_CHECKING:
     from colxtr.hits import Explanation, Hit
@@ -35,20 +35,10 @@ def search(  # noqa: PLR0917 (typer passes by name)
     query: Annotated[str | None, typer.Argument(help="The question.", metavar="QUERY")] = None,
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many documents.")] = 10,
     method: Annotated[Method, typer.Option(help="How to search.")] = Method.COLXTR,
-    quality: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="0 is the fastest, 1 all but exact; sets the following."),
-    ] = 0.5,
-    n_probe: Annotated[
-        int | None, typer.Option(help="Inverted lists read per query token.")
-    ] = None,
-    k_prime: Annotated[
-        int | None, typer.Option(help="Document tokens retrieved per query token.")
-    ] = None,
-    rerank: Annotated[
-        int | None,
-        typer.Option(help="How many documents to re-rank with all their tokens; 0 for none."),
-    ] = None,
+    quality: Quality = 0.5,
+    n_probe: NProbe = None,
+    k_prime: KPrime = None,
+    rerank: Rerank = None,
     filter_: Annotated[
         str | None,
         typer.Option("--filter", help='Search only documents with such metadata: {"year": 2020}.'),
