@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -216,3 +220,48 @@ def test_verify_names_file_and_place(index: colxtr.Index) -> None:
     assert len(found.problems) == 1
     assert segment.name in found.problems[0]
     assert "damaged between bytes 0 and 1,048,576" in found.problems[0]
+
+
+STREAM = """
+import sys, time
+from dataclasses import replace
+import numpy as np
+from colxtr import Index, build
+
+within = build.BuildSettings.within.__func__  # small segments, so that commits come soon
+build.BuildSettings.within = classmethod(
+    lambda cls, *a, **k: replace(within(cls, *a, **k), segment_bytes=30_000, batch_documents=8)
+)
+path, pause = sys.argv[1], float(sys.argv[2])
+
+def stream():
+    for i in range(400):
+        time.sleep(pause)
+        yield np.eye(16)[: 1 + i % 12]
+
+with Index.open(path, read_only=False) as index:
+    print(index.add_embeddings((f"d{i}" for i in range(400)), stream(), skip_existing=True))
+    assert index.verify() and len(index) == 400
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kills as POSIX has them")
+def test_a_killed_stream_goes_on_where_it_was_committed(tmp_path: Path) -> None:
+    with colxtr.Index.create(tmp_path / "index", dim=DIM) as index:
+        index.add_embeddings(["first"], [embeddings(1, 12)])  # the codec is there before the stream
+        index.delete(["first"])
+    command = [sys.executable, "-c", STREAM, str(tmp_path / "index")]
+    with (
+        colxtr.Index.open(tmp_path / "index") as reader,
+        subprocess.Popen([*command, "0.01"]) as process,
+    ):
+        while process.poll() is None and len(reader) < 50:
+            time.sleep(0.01)
+            reader.refresh()
+        process.kill()
+        process.wait()
+        reader.refresh()
+        done = len(reader)
+    assert 50 <= done < 400
+    said = subprocess.run([*command, "0"], check=True, capture_output=True)
+    assert int(said.stdout) == 400 - done
