@@ -309,7 +309,7 @@ class Hub:
         allow_patterns: list[str],
         local_files_only: bool,
     ) -> str:
-        assert all("json" in pattern or "onnx" in pattern for pattern in allow_patterns)
+        assert all("json" in p or "onnx" in p or "npy" in p for p in allow_patterns)
         self.asked.append((repo_id, revision, local_files_only))
         folder = self.cached if local_files_only else self.online
         if folder is None:

@@ -22,7 +22,7 @@ WALK = [
     ["documents", "conditions", "filters"],
     ["passages", "corpora", "runs", "lexical", "demo"],
     ["encoder_config"],
-    ["pieces", "windows", "tokens"],
+    ["query_weights", "pieces", "windows", "tokens"],
     ["model_folders", "network", "encoder"],
     ["_native", "kernels", "reference", "clustering", "clustering_gpu", "quantiser", "codec"],
     ["storage", "column", "columns"],

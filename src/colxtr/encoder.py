@@ -221,7 +221,7 @@ class Encoder:
         return results
 
     def _run(self, inputs: list[TokenizedText]) -> Iterator[Embeddings]:
-        """Run one batch; yield what is kept of each input, normalised. (n_tokens, dim)."""
+        """Run one batch; yield what is kept of each input, finished. (n_tokens, dim)."""
         shape = (len(inputs), max(map(len, inputs)))
         if not shape[1]:  # empty texts only
             yield from (np.empty((0, self.dim), np.float32) for _ in inputs)
@@ -233,7 +233,10 @@ class Encoder:
             attention[row, : len(text)] = text.attention
         output = self._network.run(ids, attention)  # (batch, length, dim)
         for row, text in enumerate(inputs):
-            yield self._finished(output[row, : len(text)][text.keep])
+            embeddings = self._finished(output[row, : len(text)][text.keep])
+            if text.weights is not None:
+                embeddings *= text.weights[text.keep, np.newaxis]
+            yield embeddings
 
     def _finished(self, embeddings: Embeddings) -> Embeddings:
         """See that embeddings are finite, and normalise them in place. (n_tokens, dim)."""

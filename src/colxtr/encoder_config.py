@@ -50,6 +50,8 @@ class EncoderConfig:
         skip_punctuation: Drop ASCII punctuation from documents (ColBERT's `mask_punctuation`).
         title_separator: Put between the title and the text of a document.
         normalize: Scale every token embedding to length 1.
+        query_weights: File name of the weights of query tokens (docs/encoder-folder.md), with which
+            their embeddings are multiplied after that; None: all are 1.
         pad_token: Vocabulary token that fills up the shorter texts of a batch.
 
     Raises:
@@ -75,6 +77,7 @@ class EncoderConfig:
     skip_punctuation: bool = False
     title_separator: str = " "
     normalize: bool = True
+    query_weights: str | None = None
     pad_token: str = "[PAD]"
 
     def __post_init__(self) -> None:
@@ -94,6 +97,8 @@ class EncoderConfig:
                 )
         _check_file_name("onnx", self.onnx, ".onnx")
         _check_file_name("tokenizer", self.tokenizer, ".json")
+        if self.query_weights is not None:
+            _check_file_name("query_weights", self.query_weights, ".npy")
 
     @classmethod
     def read(cls, folder: Path) -> EncoderConfig:
@@ -115,13 +120,18 @@ class EncoderConfig:
             config = cls(**{key: _frozen(value) for key, value in values.items()})
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from None
-        for name in (config.tokenizer, config.onnx):
+        for name in config.files:
             if not (folder / name).is_file():
                 raise ModelError(
                     f"{path} names the file {name!r}, which is not in {folder}; "
                     "copy it there or export the model again (colxtr export)"
                 )
         return config
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the files that decide about embeddings, beside this one."""
+        return [self.tokenizer, self.onnx, *([self.query_weights] if self.query_weights else [])]
 
     def write(self, folder: Path) -> None:
         """Write `colxtr.json` into an existing folder.

@@ -22,7 +22,7 @@ _BUILTIN_FOLDER = Path(__file__).parent / "models" / BUILTIN
 _HUB_ID = re.compile(r"(?P<id>[\w][\w.-]*/[\w][\w.-]*)(@(?P<revision>[\w./-]+))?", re.ASCII)
 _EXTERNAL_DATA = (".data", "_data")  # weights beside model.onnx, in model.onnx.data
 _CHECKPOINT_FILES = ("modules.json", "config.json")  # what transformers and its like begin with
-_HUB_FILES = ["*.json", "*.onnx", *(f"*.onnx{suffix}" for suffix in _EXTERNAL_DATA)]  # not torch's
+_HUB_FILES = ["*.json", "*.onnx", "*.npy", *(f"*.onnx{end}" for end in _EXTERNAL_DATA)]
 
 
 class ModelFolder(NamedTuple):
@@ -69,12 +69,12 @@ def fingerprint(folder: Path, config: EncoderConfig) -> str:
     settings = {
         field.name: getattr(config, field.name)
         for field in fields(config)
-        if field.name not in ("name", "onnx", "tokenizer")
+        if field.name not in ("name", "onnx", "tokenizer", "query_weights")
         and getattr(config, field.name) != field.default
     }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     external = [folder / (config.onnx + suffix) for suffix in _EXTERNAL_DATA]
-    files = [folder / config.tokenizer, folder / config.onnx]
+    files = [folder / name for name in config.files]
     for path in files + [path for path in external if path.exists()]:
         try:
             with path.open("rb") as file:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import string
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -24,6 +24,7 @@ from colxtr.documents import as_document
 from colxtr.encoder_config import EncoderConfig
 from colxtr.errors import InputError, ModelError
 from colxtr.pieces import Body, GrowingBody
+from colxtr.query_weights import read_query_weights
 from colxtr.windows import Frame, TokenizedText, all_windows, not_in, one_window
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ class Tokenizer:
 
     Raises:
         ModelError: The tokenizer file is damaged, lacks a token that the configuration names, or
-            leaves no room for text in `query_length` or `document_length`.
+            leaves no room for text in `query_length` or `document_length`; or the weights of query
+            tokens are damaged.
     """
 
     def __init__(self, config: EncoderConfig, folder: Path, *, parallel: bool = True) -> None:
@@ -118,6 +120,11 @@ class Tokenizer:
         self.pad_id = self._id(config.pad_token, "pad_token")
         self._expansion_id = (
             self._id(config.expansion_token, "expansion_token") if config.query_expansion else -1
+        )
+        self._query_weights = (
+            read_query_weights(folder / config.query_weights, self._tokenizer.get_vocab_size())
+            if config.query_weights
+            else None
         )
         head, tail = self._special_tokens()
         self._query_frame = self._frame("query", head, tail, config.skip_query_tokens)
@@ -132,7 +139,7 @@ class Tokenizer:
         _check_texts(texts, "query")
         frame = self._query_frame
         bodies = self._bodies(texts, frame, limit=frame.capacity)
-        return [self._expanded(one_window(body, frame)) for body in bodies]
+        return [self._weighted(self._expanded(one_window(body, frame))) for body in bodies]
 
     def documents(self, texts: Sequence[str]) -> list[TokenizedText]:
         """Tokenise the full texts of documents, each cut to `document_length` tokens.
@@ -286,6 +293,12 @@ class Tokenizer:
             keep=np.concatenate([query.keep, not_in(ids, self._query_frame.skip)]),
             offsets=np.concatenate([query.offsets, np.zeros((n_padding, 2), dtype=np.int64)]),
         )
+
+    def _weighted(self, query: TokenizedText) -> TokenizedText:
+        if self._query_weights is None or not query.keep.any():
+            return query
+        weights = self._query_weights[query.ids]
+        return replace(query, weights=weights / weights[query.keep].mean())
 
     def _token(self, text: str, token_id: int, start: int, end: int) -> Token:
         if start == end:

@@ -26,12 +26,15 @@ class TokenizedText:
         keep: Tokens whose embeddings are wanted; bool (n_tokens,).
         offsets: Start and end of each token in the text, in characters; (0, 0) for special, prefix
             and expansion tokens; int64 (n_tokens, 2).
+        weights: What the embedding of each token is multiplied by, float32 (n_tokens,); their mean
+            over the tokens that are kept is 1. None: all are 1.
     """
 
     ids: NDArray[np.int64]
     attention: NDArray[np.int64]
     keep: NDArray[np.bool_]
     offsets: NDArray[np.int64]
+    weights: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

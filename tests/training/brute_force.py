@@ -21,8 +21,11 @@ def maxsim(q: Floats, q_mask: Mask, d: Floats, d_mask: Mask) -> Floats:
     return scores
 
 
-def xtr(q: Floats, q_mask: Mask, d: Floats, d_mask: Mask, k: int) -> Floats:
-    """(1/Z) sum_i max_j A_ij s_ij; what was not retrieved is left out, not taken for 0."""
+def xtr(  # noqa: PLR0917
+    q: Floats, q_mask: Mask, d: Floats, d_mask: Mask, k: int, weights: Floats | None = None
+) -> Floats:
+    """(1/Z) sum_i w_i max_j A_ij s_ij; what was not retrieved is left out, not taken for 0."""
+    weights = np.ones(q_mask.shape) if weights is None else weights
     scores = np.zeros((len(q), len(d)))
     valid = [(b, j) for b in range(len(d)) for j in range(d.shape[1]) if d_mask[b, j]]
     for a in range(len(q)):
@@ -32,8 +35,10 @@ def xtr(q: Floats, q_mask: Mask, d: Floats, d_mask: Mask, k: int) -> Floats:
             retrieved.append(ranked[:k])
         for b in range(len(d)):
             best = [[s for s, owner in row if owner == b] for row in retrieved]
-            maxima = [max(row) for row in best if row]
-            scores[a, b] = sum(maxima) / max(1, len(maxima))
+            rows = zip(weights[a][q_mask[a]], best, strict=True)
+            maxima = [(w, max(row)) for w, row in rows if row]
+            z = sum(w for w, _ in maxima)
+            scores[a, b] = sum(w * s for w, s in maxima) / (z or 1)
     return scores
 
 

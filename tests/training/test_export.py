@@ -306,5 +306,5 @@ def test_the_examples_of_the_documentation_run(
     made.plain(tmp_path / "my-encoder", "bert")
     monkeypatch.chdir(tmp_path)
     exec("\n".join(blocks), {})  # our own page
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     assert (tmp_path / "my-encoder-folder" / "colxtr.json").is_file()

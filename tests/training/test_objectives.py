@@ -41,7 +41,7 @@ def tokens(
 
 
 def arrays(*texts: Tokens) -> list[np.ndarray]:
-    return [each.detach().numpy() for text in texts for each in text]
+    return [each.detach().numpy() for text in texts for each in (text.embeddings, text.mask)]
 
 
 def scored(q: Tokens, d: Tokens, k: int | None, **options: Any) -> Tensor:

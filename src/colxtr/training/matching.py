@@ -25,10 +25,13 @@ class Tokens(NamedTuple):
     Attributes:
         embeddings: (n_texts, length, dim), any floating type.
         mask: (n_texts, length) bool; False is padding, or a token that is not scored.
+        weights: (n_texts, length), what the embeddings were multiplied by (queries of a model with
+            weights of query tokens: a mean of 1 within each); None: 1.
     """
 
     embeddings: Tensor
     mask: Tensor
+    weights: Tensor | None = None
 
 
 class Matches(NamedTuple):

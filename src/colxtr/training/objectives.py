@@ -35,17 +35,26 @@ def maxsim_scores(matches: Matches, query_mask: Tensor) -> Tensor:
     return matches.similarities.sum(dim=1) / n_tokens
 
 
-def xtr_scores(matches: Matches) -> Tensor:
+def xtr_scores(matches: Matches, weights: Tensor | None = None) -> Tensor:
     """XTR's training score: (1/Z) sum_i max_j A_ij s_ij (Lee et al. 2023, equation 5).
 
     Z is the number of query tokens that retrieved a token of the document. A document that nothing
     retrieved has the score 0 and no gradient.
 
+    Args:
+        matches: Made with `k_train`.
+        weights: (n_queries, query_length), with which the similarities were multiplied; Z is then
+            the sum of those that retrieved a token, so that the score stays a mean.
+
     Returns:
         (n_queries, n_documents).
     """
-    n_activated = matches.matched.sum(dim=1).clamp(min=1)
-    return matches.similarities.sum(dim=1) / n_activated
+    if weights is None:
+        z = matches.matched.sum(dim=1).clamp(min=1)
+    else:
+        z = (matches.matched * weights[..., None]).sum(dim=1)
+        z = z.masked_fill(~matches.matched.any(dim=1), 1)
+    return matches.similarities.sum(dim=1) / z
 
 
 def contrastive_loss(
@@ -206,7 +215,7 @@ class Objective(nn.Module):
 
     def _scores(self, queries: Tokens, documents: Tokens, k_train: int | None) -> Tensor:
         if self.settings.scoring == "xtr":
-            return xtr_scores(best_matches(queries, documents, k_train))
+            return xtr_scores(best_matches(queries, documents, k_train), queries.weights)
         return maxsim_scores(best_matches(queries, documents), queries.mask)
 
     def _contrastive(

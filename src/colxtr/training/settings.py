@@ -29,6 +29,8 @@ class ModelSettings:
         projection: Kind of a new projection; None: "linear".
         start_from_texts: Start a new linear projection from the strongest directions of token
             embeddings of so many documents and as many queries; 0: from random weights.
+        query_weights_from: Weigh query tokens by inverse document frequency, counted in so many
+            documents; 0: as the model does, if it does (docs/training.md).
         query_length: Most tokens of a query; None keeps the model's own.
         document_length: Most tokens of a document; likewise.
     """
@@ -37,6 +39,7 @@ class ModelSettings:
     dim: int | None = _range(None, 16, 1024)
     projection: str | None = _choice(None, "linear", "mlp", "residual")
     start_from_texts: int = _range(0, 0)
+    query_weights_from: int = _range(0, 0)
     query_length: int | None = _range(None, 2, 32_768)
     document_length: int | None = _range(None, 2, 32_768)
 

@@ -61,7 +61,11 @@ def load_start(settings: ModelSettings, training_set: TrainingSet, seed: int) ->
         raise InputError("the recipe names no model; set model.source to a folder or hub id")
     import torch  # noqa: PLC0415 (heavy)
 
-    from colxtr.training.checkpoints import initialise_projection, load_model  # noqa: PLC0415
+    from colxtr.training.checkpoints import (  # noqa: PLC0415
+        initialise_projection,
+        initialise_query_weights,
+        load_model,
+    )
 
     torch.manual_seed(seed)
     model = load_model(
@@ -76,6 +80,12 @@ def load_start(settings: ModelSettings, training_set: TrainingSet, seed: int) ->
             model,
             _spread(training_set.documents, settings.start_from_texts),
             queries=_spread(training_set.queries, settings.start_from_texts),
+        )
+    if settings.query_weights_from:
+        initialise_query_weights(
+            model,
+            _spread(training_set.documents, settings.query_weights_from),
+            _spread(training_set.queries, settings.query_weights_from),
         )
     return model
 

@@ -186,7 +186,7 @@ class _Cached:
                 self._random.append(_random_state(model.device))
                 parts.append(model.forward([texts[i] for i in group], task))
         tokens = joined(parts, self._groups)
-        self.tokens = Tokens(tokens.embeddings.requires_grad_(), tokens.mask)
+        self.tokens = tokens._replace(embeddings=tokens.embeddings.requires_grad_())
 
     def backward(self) -> None:
         """Take the gradients of `tokens` on into the weights."""

@@ -83,7 +83,11 @@ class TextModel:
         features: dict[str, Any] = dict(self._padded(texts))
         with self.autocast():
             output = self.model(features | {"modality": "text"}, task=task)
-        return Tokens(output["token_embeddings"].float(), output["attention_mask"].bool())
+        return Tokens(
+            output["token_embeddings"].float(),
+            output["attention_mask"].bool(),
+            output.get("token_weights"),
+        )
 
     def encode(self, texts: Sequence[Features], task: str) -> Tokens:
         """Token embeddings of texts, in their order, padded to the longest."""
@@ -98,7 +102,7 @@ class TextModel:
         try:
             for start in range(0, len(texts), batch):
                 tokens = self.encode(self.tokenize(texts[start : start + batch], task), task)
-                for embeddings, mask in zip(*tokens, strict=True):
+                for embeddings, mask in zip(tokens.embeddings, tokens.mask, strict=True):
                     yield embeddings[mask]
         finally:
             self.model.train(training)
@@ -130,4 +134,11 @@ def joined(parts: Sequence[Tokens], groups: Sequence[Sequence[int]]) -> Tokens:
     back = torch.empty(len(order), dtype=torch.int64)
     back[order] = torch.arange(len(order))
     back = back.to(parts[0].mask.device)
-    return Tokens(torch.cat(embeddings)[back], torch.cat(masks)[back])
+    weights = [
+        F.pad(p.weights, (0, length - p.mask.shape[1])) for p in parts if p.weights is not None
+    ]
+    return Tokens(
+        torch.cat(embeddings)[back],
+        torch.cat(masks)[back],
+        torch.cat(weights)[back] if weights else None,
+    )

@@ -6,7 +6,8 @@
     weights.py      tensors of a checkpoint, and the proof that a model really has them
     tokenizers_agree.py  is text read as tokenizer.json says?
     projection.py   new projections, random or started from token embeddings
-    eos_mean.py     the one layer that sentence-transformers lacks (PrimeQA)
+    eos_mean.py     a layer that sentence-transformers lacks (PrimeQA)
+    query_weights.py  another: weights of query tokens
     prefixes.py     which part of a prompt is a vocabulary token
     credit.py       licence and card, which go with what is made of a checkpoint
     quiet.py        no bars on standard error
@@ -21,12 +22,20 @@ from typing import Any
 
 from colxtr.training.checkpoints.layouts import Layout, detect_layout
 
-__all__ = ["Layout", "detect_layout", "initialise_projection", "load_model", "save_model"]
+__all__ = [
+    "Layout",
+    "detect_layout",
+    "initialise_projection",
+    "initialise_query_weights",
+    "load_model",
+    "save_model",
+]
 
 _HOMES = {
     "load_model": "colxtr.training.checkpoints.load",
     "save_model": "colxtr.training.checkpoints.save",
     "initialise_projection": "colxtr.training.checkpoints.projection",
+    "initialise_query_weights": "colxtr.training.checkpoints.query_weights",
 }
 
 

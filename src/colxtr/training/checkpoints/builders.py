@@ -22,6 +22,7 @@ from colxtr.training.checkpoints.eos_mean import EosMean
 from colxtr.training.checkpoints.json_files import read_json, read_object
 from colxtr.training.checkpoints.layouts import EXTRAS_FILE, Layout
 from colxtr.training.checkpoints.projection import make_projection
+from colxtr.training.checkpoints.query_weights import load_query_weights
 from colxtr.training.checkpoints.weights import load_encoder, read_tensors
 
 _STANFORD_LENGTHS = 32, 220  # what its settings are where artifact.metadata does not say
@@ -81,7 +82,7 @@ def _pylate(folder: Path, new: NewProjection) -> Any:
 
 def _colxtr(folder: Path, new: NewProjection) -> Any:
     extras = read_object(folder / EXTRAS_FILE)
-    if unknown := sorted(extras.keys() - {"eos_mean"}):
+    if unknown := sorted(extras.keys() - {"eos_mean", "query_weights"}):
         raise ModelError(
             f"{folder / EXTRAS_FILE}: unknown key {unknown[0]!r}; it was written by a newer "
             "colxtr: upgrade"
@@ -89,6 +90,8 @@ def _colxtr(folder: Path, new: NewProjection) -> Any:
     model = _as_saved(folder, new)
     if extras.get("eos_mean"):
         model.append(EosMean())
+    if extras.get("query_weights"):
+        model.append(load_query_weights(folder, model.tokenizer))
     return model
 
 

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from sentence_transformers.base.modules import Normalize, Transformer
@@ -21,13 +21,28 @@ from sentence_transformers.base.modules.dense import Dense
 from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 
 from colxtr.errors import InputError, ModelError
+from colxtr.query_weights import QUERY_WEIGHTS_FILE
 from colxtr.training.checkpoints.credit import CARD, card_of, copy_licences
 from colxtr.training.checkpoints.eos_mean import EosMean
 from colxtr.training.checkpoints.layouts import EXTRAS_FILE
 from colxtr.training.checkpoints.prefixes import split_prefix
+from colxtr.training.checkpoints.query_weights import QueryWeights, query_weights_of
 from colxtr.training.checkpoints.quiet import without_bars
 
 _PYLATE_DENSE = "pylate.models.Dense.Dense"
+
+
+class _Extra(NamedTuple):
+    """A module of ours: its key in the file of extras, and what happens without it."""
+
+    key: str
+    without: str
+
+
+_EXTRAS = {
+    EosMean.__name__: _Extra("eos_mean", "keeps the vector of the last token"),
+    QueryWeights.__name__: _Extra("query_weights", "weighs all query tokens alike"),
+}
 
 
 class SavingWarning(UserWarning):
@@ -70,7 +85,7 @@ def save_model(
         else:
             _as_pylate(model, temporary)
     if warn and reasons:
-        warnings.warn(_warning(target, reasons, bool(extras)), SavingWarning, stacklevel=2)
+        warnings.warn(_warning(target, reasons, extras), SavingWarning, stacklevel=2)
     return target
 
 
@@ -84,7 +99,9 @@ def beyond_pylate(model: Any) -> list[str]:
         reasons.append("token embeddings are not scaled to length 1")
     if any(isinstance(module, EosMean) for module in model):
         reasons.append("the last token's vector is replaced by the mean")
-    known = (Transformer, Dense, MultiVectorMask, Normalize, EosMean)
+    if query_weights_of(model) is not None:
+        reasons.append("query tokens have weights")
+    known = (Transformer, Dense, MultiVectorMask, Normalize, EosMean, QueryWeights)
     reasons += [f"module {type(m).__name__}" for m in model if not isinstance(m, known)]
     for task in ("query", "document"):
         prefix = split_prefix(model.tokenizer, (model.prompts or {}).get(task))
@@ -154,17 +171,21 @@ def _save_modules(model: Any, folder: Path) -> dict[str, bool]:
         _write_json(path, json.loads(path.read_text(encoding="utf-8")) | {"do_lower_case": True})
     modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
     ours = [module for module in modules if not module["type"].startswith("sentence_transformers.")]
+    extras = {}
     for module in ours:
-        if not module["type"].endswith(".EosMean"):
+        kind = module["type"].rpartition(".")[2]
+        if kind not in _EXTRAS:
             raise ModelError(
                 f"the module {module['type']} cannot be saved; put the model together from those "
                 "of sentence-transformers"
             )
+        extras[_EXTRAS[kind].key] = True
+        if kind == QueryWeights.__name__:
+            (folder / module["path"] / QUERY_WEIGHTS_FILE).rename(folder / QUERY_WEIGHTS_FILE)
         shutil.rmtree(folder / module["path"])
-    if not ours:
-        return {}
-    _write_json(folder / "modules.json", [module for module in modules if module not in ours])
-    return {"eos_mean": True}
+    if ours:
+        _write_json(folder / "modules.json", [module for module in modules if module not in ours])
+    return extras
 
 
 def _save_credit(model: Any, folder: Path) -> None:
@@ -224,13 +245,14 @@ def _pylate_settings(model: Any) -> dict[str, Any]:
     }
 
 
-def _warning(target: Path, reasons: list[str], beyond_ours: bool) -> str:
+def _warning(target: Path, reasons: list[str], extras: dict[str, bool]) -> str:
     text = f"{target} is in the layout of sentence-transformers 6: PyLate's has no place for this: "
     text += "; ".join(reasons)
-    if beyond_ours:
+    if extras:
+        without = " and ".join(each.without for each in _EXTRAS.values() if each.key in extras)
         text += (
-            f". Nor does sentence-transformers read {EXTRAS_FILE}: it keeps the vector of the last "
-            "token; colxtr's load_model loads the model as it is"
+            f". Nor does sentence-transformers read {EXTRAS_FILE}: it {without}; colxtr's "
+            "load_model loads the model as it is"
         )
     return text
 

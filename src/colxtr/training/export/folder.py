@@ -20,6 +20,7 @@ import torch
 from colxtr.encoder_config import EncoderConfig
 from colxtr.errors import InputError
 from colxtr.training.checkpoints.load import load_model
+from colxtr.training.checkpoints.query_weights import query_weights_of
 from colxtr.training.checkpoints.save import new_folder
 from colxtr.training.export.agreement import token_cosine
 from colxtr.training.export.card import write_credit
@@ -170,6 +171,8 @@ def _write(
 
 def _write_rest(model: Any, config: EncoderConfig, folder: Path, weights: str) -> None:
     config.write(folder)
+    if (query_weights := query_weights_of(model)) is not None:
+        query_weights.save(str(folder))
     tokenizer = tokenizers.Tokenizer.from_str(model.tokenizer.backend_tokenizer.to_str())
     tokenizer.no_padding()
     tokenizer.no_truncation()

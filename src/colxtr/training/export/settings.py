@@ -14,8 +14,10 @@ from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 
 from colxtr.encoder_config import EncoderConfig
 from colxtr.errors import ModelError
+from colxtr.query_weights import QUERY_WEIGHTS_FILE
 from colxtr.training.checkpoints.eos_mean import EosMean
 from colxtr.training.checkpoints.prefixes import split_prefix
+from colxtr.training.checkpoints.query_weights import QueryWeights, query_weights_of
 
 _LONGEST = 32_768  # tokens, as EncoderConfig
 
@@ -51,6 +53,7 @@ def encoder_config(model: Any, name: str) -> EncoderConfig:
         skip_tokens=_skipped(masks, tokenizer, "document"),
         skip_query_tokens=_skipped(masks, tokenizer, "query"),
         normalize=any(isinstance(module, Normalize) for module in model),
+        query_weights=QUERY_WEIGHTS_FILE if query_weights_of(model) is not None else None,
         pad_token=tokenizer.pad_token,
     )
 
@@ -66,7 +69,7 @@ def _checked(model: Any) -> tuple[Any, Any]:
         "token_embeddings"
     ):
         raise ModelError("only models that begin with a Transformer for text can be exported")
-    known = (Dense, EosMean, MultiVectorMask, Normalize)
+    known = (Dense, EosMean, MultiVectorMask, Normalize, QueryWeights)
     others = [module for module in list(model)[1:] if not isinstance(module, known)]
     if others:
         raise ModelError(
