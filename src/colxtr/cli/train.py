@@ -41,7 +41,7 @@ def train(
 
     \b
     Examples:
-        colxtr train recipes/builtin.toml --output runs/builtin
+        colxtr train recipes/builtin-1.toml --output runs/builtin-1
         colxtr train my.toml -o runs/a --set model.source=bert-base-uncased --set model.dim=128
         colxtr train my.toml -o runs/b --set data.collections='["scifact", "nq=data/nq"]'
         colxtr train my.toml -o runs/c --set batches.size=16 --set batches.accumulate=3
