@@ -9,7 +9,6 @@
     eos_mean.py     the one layer that sentence-transformers lacks (PrimeQA)
     prefixes.py     which part of a prompt is a vocabulary token
     credit.py       licence and card, which go with what is made of a checkpoint
-    quiet.py        no bars on standard error
     save.py         `save_model`: a folder for PyLate and sentence-transformers 6
 
 Knows nothing of training and of ONNX. Importing it does not import torch.

@@ -17,9 +17,9 @@ import torch
 from colxtr.errors import ColxtrError, InputError, ModelError
 from colxtr.training.checkpoints.builders import NewProjection, build, transformer_folder
 from colxtr.training.checkpoints.layouts import Layout, detect_layout, find_checkpoint
-from colxtr.training.checkpoints.quiet import without_bars
 from colxtr.training.checkpoints.tokenizers_agree import warn_of_other_tokens
 from colxtr.training.checkpoints.weights import check_loaded
+from colxtr.training.libraries import quiet as without_bars
 
 _NEW = (Layout.DENSE, Layout.PLAIN)
 _DEFAULT_DIM = 128

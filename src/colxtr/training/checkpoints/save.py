@@ -25,7 +25,7 @@ from colxtr.training.checkpoints.credit import CARD, card_of, copy_licences
 from colxtr.training.checkpoints.eos_mean import EosMean
 from colxtr.training.checkpoints.layouts import EXTRAS_FILE
 from colxtr.training.checkpoints.prefixes import split_prefix
-from colxtr.training.checkpoints.quiet import without_bars
+from colxtr.training.libraries import quiet as without_bars
 
 _PYLATE_DENSE = "pylate.models.Dense.Dense"
 
