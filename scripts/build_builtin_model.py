@@ -164,9 +164,7 @@ def main() -> None:
         for texts in (documents, queries)
     ]
     report = export(
-        load_model(
-            model, device="cpu", query_length=QUERY_LENGTH, document_length=DOCUMENT_LENGTH
-        ),
+        load_model(model, device="cpu", query_length=QUERY_LENGTH, document_length=DOCUMENT_LENGTH),
         runs / "encoder",
         name="colxtr-minilm-l6-128",
         calibration=calibration[0],

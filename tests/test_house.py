@@ -28,7 +28,7 @@ WALK = [
     ["storage", "column", "columns"],
     ["search", "build", "upkeep"],
     ["hits", "explanation", "info"],
-    ["index"],
+    ["snapshot", "head", "index_encoder", "incoming", "writing", "index"],
     ["evaluation"],
     ["training"],
     ["cli", "__main__"],

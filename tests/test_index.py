@@ -366,7 +366,7 @@ class TestFolder:
                 faster.add_embeddings(["a"], made.documents(1))
             return WriteLock(folder)
 
-        monkeypatch.setattr("colxtr.index.WriteLock", slow)
+        monkeypatch.setattr("colxtr.writing.WriteLock", slow)
         with pytest.raises(IndexExistsError):
             Index.create(folder, dim=DIM)
         with Index.open(folder) as index:

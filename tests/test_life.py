@@ -153,6 +153,29 @@ def test_merged_segments_are_those_that_would_have_been_written(tmp_path: Path) 
     assert one == other
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="tells maps on Linux only")
+def test_a_reader_that_refreshes_lets_go_of_what_it_searched(index: colxtr.Index) -> None:
+    """Also if it does not search again: the space on the disk comes back."""
+    index.add_embeddings(["more"], [document(5)])
+    before = {name for name in files(index) if name.startswith("segment-")}
+    with colxtr.Index.open(index._path) as reader:
+        reader.search_embeddings(document(3))
+        reader.search_embeddings(document(3), filter={"year": {"$exists": False}})
+        index.optimize()
+        gone = before - files(index)
+        assert any(name.endswith(".safetensors") for name in gone)
+        assert mapped(index, gone)
+        assert reader.refresh()
+        assert not mapped(index, gone)
+        assert reader.search_embeddings(document(3))
+
+
+def mapped(index: colxtr.Index, names: set[str]) -> set[str]:
+    """Which of some files of an index this process has mapped."""
+    maps = Path("/proc/self/maps").read_text()
+    return {name for name in names if f"{index._path / name}" in maps}
+
+
 def test_readers_see_one_generation_until_they_refresh(index: colxtr.Index) -> None:
     with colxtr.Index.open(index._path) as reader:
         before = answers(reader)

@@ -3,9 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from colxtr import kernels
 from colxtr.codec import Codec
-from colxtr.quantiser import dealt_out, train_codebook
+from colxtr.quantiser import dealt_out, shape_coder, train_codebook
 from made import native_segment, unit
 
 # What 256 codewords, each for a group of its own, lose of a standard normal: 0.34, 0.104, 0.0095.
@@ -16,15 +15,7 @@ SHARES = {1: 0.29, 2: 0.08, 4: 0.0061, 8: 1e-4}
 def error(codebook: np.ndarray, scale: np.float32, shapes: np.ndarray) -> float:
     """The mean squared error of shapes, (n, dim)."""
     n_bits = 8 // codebook.shape[1]
-    coder = kernels.Codec(
-        n_bits,
-        np.zeros((1, shapes.shape[1]), np.int8),
-        np.ones(1, np.float32),
-        codebook=codebook,
-        codebook_scale=np.full(1, scale),
-        rotation=np.eye(shapes.shape[1], dtype=np.float32),
-        gains=np.zeros(256, np.float32),
-    )
+    coder = shape_coder(codebook, scale, shapes.shape[1])
     codes = coder.encode(shapes, np.zeros(len(shapes), np.uint32))[0].astype(int)
     if n_bits < 8:
         codes = codes << 4 | np.roll(codes, 1, axis=1) >> 4

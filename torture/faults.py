@@ -137,7 +137,10 @@ def _check_without_writer(case: Case, path: Path) -> None:
 def _check_with_writer(case: Case, path: Path, index: colxtr.Index) -> None:
     found = made.digest_at(path)
     assert found in case.allowed, "readers see what was never committed"
-    if not index._uncommitted:  # an index that will replace another one is not on the disk yet
+    assert index._writer is not None
+    if (
+        not index._writer.uncommitted
+    ):  # an index that will replace another one is not on the disk yet
         assert made.digest(index) == found, "the writer sees another index than readers"
     if made.digest(index) != case.final:
         case.operation.run(index)

@@ -163,7 +163,7 @@ class IndexBuilder:
         folder: Path,
         manifest: Manifest,
         codec: Codec | None,
-        encode: EncodeDocuments,
+        encode: EncodeDocuments | None,
         *,
         settings: BuildSettings | None = None,
         meter: Meter = SILENT,
@@ -177,7 +177,7 @@ class IndexBuilder:
             folder: Of the index, locked for writing.
             manifest: In force.
             codec: The manifest's, or None.
-            encode: Makes token embeddings of documents.
+            encode: Makes token embeddings of documents; None if all items have theirs.
             settings: Bounds.
             meter: Counts the documents that are encoded.
             committed: Called after each commit with the new manifest and the documents in it that
@@ -187,7 +187,7 @@ class IndexBuilder:
             at_once: Commit nothing before `finish`.
         """
         self.folder, self.manifest, self.codec = folder, manifest, codec
-        self._encode, self._settings = encode, settings or BuildSettings()
+        self._encode, self._settings = encode or _encode_none, settings or BuildSettings()
         self._meter, self._committed = meter, committed
         self._superseded, self._at_once = superseded, at_once
         self._builder = SegmentBuilder()
@@ -333,6 +333,10 @@ class IndexBuilder:
                 f"leaves {as_text(most)} for it; raise it by {as_text(4 * (needed - most))}, or "
                 "set n_centroids"
             )
+
+
+def _encode_none(documents: Sequence[Document]) -> Sequence[Embeddings]:
+    raise TypeError(f"{len(documents)} documents came without embeddings, and no encoder")
 
 
 def _read_ahead(stream: Iterator[Item], most_bytes: int) -> tuple[list[Item], bool]:

@@ -205,19 +205,8 @@ def _best_step(values: Floats, weights: Any = 1) -> np.float32:
 def _find_codewords(
     shapes: Floats, codebook: NDArray[np.int8], scale: np.float32, threads: int
 ) -> NDArray[np.uint32]:
-    """(n, n_groups), which codeword each group of shapes, (n, dim), gets.
-
-    To a codec whose one centroid is zero a shape is what there is to code.
-    """
-    coder = kernels.Codec(
-        8 // codebook.shape[1],
-        np.zeros((1, shapes.shape[1]), np.int8),
-        np.ones(1, np.float32),
-        codebook=codebook,
-        codebook_scale=np.full(1, scale),
-        rotation=np.eye(shapes.shape[1], dtype=np.float32),
-        gains=np.zeros(256, np.float32),
-    )
+    """(n, n_groups), which codeword each group of shapes, (n, dim), gets."""
+    coder = shape_coder(codebook, scale, shapes.shape[1])
 
     def find(rows: Floats) -> NDArray[np.uint32]:
         codes, *_ = coder.encode(rows, np.zeros(len(rows), np.uint32))
@@ -227,6 +216,19 @@ def _find_codewords(
         return found
 
     return kernels.in_row_blocks(find, shapes, threads)
+
+
+def shape_coder(codebook: NDArray[np.int8], scale: np.float32, dim: int) -> kernels.Codec:
+    """A codec that codes shapes, (n, dim): its only centroid is zero, so they are the residuals."""
+    return kernels.Codec(
+        8 // codebook.shape[1],
+        np.zeros((1, dim), np.int8),
+        np.ones(1, np.float32),
+        codebook=codebook,
+        codebook_scale=np.full(1, scale),
+        rotation=np.eye(dim, dtype=np.float32),
+        gains=np.zeros(256, np.float32),
+    )
 
 
 def _gains(rotated: Floats, residuals: Floats, coded: Floats) -> Floats:

@@ -124,7 +124,7 @@ def rebuild(
         generation.folder,
         manifest,
         None,
-        encode or (lambda documents: []),
+        encode,
         settings=settings,
         meter=meter,
         at_once=True,

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 import torch
-from tiny_bert import save_bert
 from tiny_data import tiny_set
+from tiny_torch import save_bert
 
 from colxtr.errors import InputError
 from colxtr.training.averaging import average_models, average_weights

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from tiny_torch import cross_encoder, multi_vector, plain_encoder, topical
+from tiny_torch import cross_encoder, multi_vector, save_bert, topical
 from typer.testing import CliRunner
 
 from colxtr.cli import app
@@ -51,7 +51,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("place")
     write_beir(folder / "topics", topical())
     cross_encoder(folder / "cross")
-    plain_encoder(folder / "plain")
+    save_bert(folder / "plain")
     multi_vector(folder / "half-trained")
     succeed(folder, "mine", "topics", "-o", "tuples.jsonl", "--negatives", 5, "--near-duplicate", 0)
     return folder

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import rel_entr, softmax
-from tiny_torch import plain_encoder, topical
+from tiny_torch import save_bert, topical
 
 from colxtr.errors import InputError
 from colxtr.training import distil as module
@@ -22,7 +22,7 @@ FAST = DistilSettings(
 
 @pytest.fixture(scope="module")
 def student(tmp_path_factory):
-    return str(plain_encoder(tmp_path_factory.mktemp("student") / "plain"))
+    return str(save_bert(tmp_path_factory.mktemp("student") / "plain"))
 
 
 def scored():

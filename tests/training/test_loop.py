@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from sentence_transformers import MultiVectorEncoder
-from tiny_torch import cross_encoder, multi_vector, plain_encoder, topical
+from tiny_torch import cross_encoder, multi_vector, save_bert, topical
 
 from colxtr.errors import InputError
 from colxtr.training.loop import Stage, run_stages
@@ -71,7 +73,7 @@ DOERS = Doers(start, train, average, export)
 def sources(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sources")
     write_beir(folder / "topics", topical())
-    plain_encoder(folder / "plain")
+    save_bert(folder / "plain")
     cross_encoder(folder / "cross")
     multi_vector(folder / "start")
     return folder
@@ -148,6 +150,33 @@ def test_the_whole_loop_and_again(sources, tmp_path):
         "average: done anew, for base changed",
         "export: done anew, for a stage before it was (average)",
     ]
+
+
+def test_weights_say_what_is_trained_on(sources, tmp_path):
+    """Tuples of a collection of weight 2 come twice, of 0.5 half; mined and scored is each once."""
+    second = '[collections.other]\npath = "topics"\n'
+    text = RECIPE.replace("rounds = 1", "rounds = 0").replace("models = 2", "models = 1")
+    text = second + text.replace('labels_from = "plain"\nstudent = "plain"', 'model = "cross"')
+    seen = []
+
+    def noting(settings, training_set, start, output):
+        seen.append(Counter(each.query_id.partition(":")[0] for each in training_set.tuples))
+        return train(settings, training_set, start, output)
+
+    def run(weights):
+        given = text
+        for name, weight in weights.items():
+            table = f"[collections.{name}]\n"
+            given = given.replace(table, f"{table}weight = {weight}\n")
+        made = plan(recipe(sources, given), tmp_path / "run", replace(DOERS, train=noting))
+        results = run_stages(made, tmp_path / "run", say=lambda line: None)
+        return [each.name for each in results if not each.done_before]
+
+    assert run({"other": 1})[:2] == ["mine", "score"]
+    assert run({"other": 2, "topics": 0.5}) == ["train-1", "average", "export"]
+    before, after = seen
+    assert min(before.values()) > 1
+    assert after == {"other": 2 * before["other"], "topics": round(before["topics"] / 2)}
 
 
 def test_a_teacher_that_is_there_needs_no_distillation(sources, tmp_path):

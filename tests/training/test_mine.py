@@ -12,7 +12,8 @@ from colxtr import Index
 from colxtr.errors import InputError
 from colxtr.lexical import Bm25, Candidate
 from colxtr.training.filters import CandidateFilter
-from colxtr.training.mine import Miner, MineSettings, mine
+from colxtr.training.mine import MineSettings, mine
+from colxtr.training.miner import Miner
 from colxtr.training.parts import in_parts
 from colxtr.training.sampling import sampled
 from colxtr.training.sets import NWayTuple, TrainingSet

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_bert import save_bert
 from tiny_data import tiny_set, write_beir
+from tiny_torch import save_bert
 
 from colxtr.training.recipes import settings_from
 from colxtr.training.run_state import model_weights

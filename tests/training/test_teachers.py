@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import CrossEncoder, MultiVectorEncoder
-from tiny_torch import cross_encoder, multi_vector, plain_encoder, topical
+from tiny_torch import cross_encoder, multi_vector, save_bert, topical
 
 from colxtr import Encoder
 from colxtr.errors import InputError, ModelError
@@ -29,7 +29,7 @@ def models(tmp_path_factory):
         ModelKind.CROSS_ENCODER: cross_encoder(folder / "cross"),
         ModelKind.MULTI_VECTOR: multi_vector(folder / "multi"),
         ModelKind.COLXTR: make_encoder_folder(folder / "ours"),
-        ModelKind.ENCODER: plain_encoder(folder / "plain"),
+        ModelKind.ENCODER: save_bert(folder / "plain"),
     }
 
 

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_bert import save_bert
 from tiny_data import tiny_set, write_beir
+from tiny_torch import save_bert
 from typer.testing import CliRunner
 
 from colxtr.cli import app

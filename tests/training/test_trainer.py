@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_bert import save_bert, save_t5
 from tiny_data import tiny_set, write_beir
+from tiny_torch import save_bert, save_t5
 
 from colxtr.errors import InputError, ModelError
 from colxtr.training import snapshots

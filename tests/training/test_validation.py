@@ -9,7 +9,7 @@ from tiny_data import tiny_set, write_beir
 
 from colxtr.errors import CorpusError
 from colxtr.training.settings import EvaluationSettings
-from colxtr.training.validation import mean_ndcg, read_collection, read_judgements
+from colxtr.training.validation import mean_ndcg, read_collection
 
 
 def test_ndcg_is_that_of_ir_measures() -> None:
@@ -48,12 +48,12 @@ def test_a_collection_is_cut_around_its_relevant_documents(tmp_path: Path) -> No
 
 
 def test_broken_judgements(tmp_path: Path) -> None:
-    path = tmp_path / "dev.tsv"
-    with pytest.raises(CorpusError, match=r"dev.tsv: .*set evaluation.split"):
-        read_judgements(path)
-    path.write_text("query-id\tcorpus-id\tscore\nq\td\n")
-    with pytest.raises(CorpusError, match=r"dev.tsv, line 2: 'q\\td'; expected query id"):
-        read_judgements(path)
+    folder = write_beir(tmp_path / "beir", tiny_set(), "dev")
+    with pytest.raises(CorpusError, match=r"other.tsv.*evaluation.split says"):
+        read_collection(folder, EvaluationSettings(split="other"), seed=0)
+    (folder / "qrels" / "dev.tsv").write_text("query-id\tcorpus-id\tscore\nq\td\n")
+    with pytest.raises(CorpusError, match=r"dev.tsv, line 2: 2 columns; expected query id"):
+        read_collection(folder, EvaluationSettings(split="dev"), seed=0)
 
 
 def test_a_split_without_relevant_documents(tmp_path: Path) -> None:

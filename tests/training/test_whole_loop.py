@@ -1,8 +1,7 @@
 """The whole loop with the trainer, the averaging and the export of this package."""
 
 import pytest
-from tiny_bert import save_bert
-from tiny_torch import topical
+from tiny_torch import save_bert, topical
 
 import colxtr
 from colxtr.training.loop import run_stages

@@ -19,7 +19,7 @@ from colxtr.storage.arrays import Streamed, write_arrays
 from colxtr.storage.documents import write_documents
 from colxtr.storage.generation import OpenSegment
 from colxtr.storage.manifest import SegmentEntry
-from colxtr.storage.segment import PIECE_BYTES, Array, Segment, offsets
+from colxtr.storage.segment import PIECE_BYTES, Array, Segment, list_arrays
 
 READ_DOCUMENTS = 256  # at a time
 
@@ -151,14 +151,7 @@ def _arrays(
     owners = np.concatenate([source.owners for source in sources])
     ordinals, ordinal_bits = kernels.pack(owners[come_from])
     positions, position_bits = kernels.pack(_positions(sources, into))
-    list_centroids = np.flatnonzero(list_sizes)
-    arrays: dict[str, Array | Streamed] = {
-        "list_centroids": list_centroids.astype(np.uint32),
-        "list_offsets": offsets(list_sizes[list_centroids]),
-        "document_offsets": offsets(token_counts),
-        "ordinals": ordinals,
-        "positions": positions,
-    }
+    arrays = list_arrays(list_sizes, token_counts, ordinals, positions)
     for name in ("codes", "gains", "lengths"):
         if name in sources[0].segment.arrays:
             arrays[name] = _gathered(sources, name, come_from)

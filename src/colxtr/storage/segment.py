@@ -143,15 +143,8 @@ def segment_arrays(
     packed_positions, position_bits = kernels.pack(positions)
     owners = np.repeat(np.arange(len(token_counts), dtype=np.uint64), token_counts)
     ordinals, ordinal_bits = kernels.pack(_placed([owners], positions))
-    list_centroids = np.flatnonzero(list_sizes)
-    arrays: dict[str, Array | Streamed] = {
-        "list_centroids": list_centroids.astype(np.uint32),
-        "list_offsets": offsets(list_sizes[list_centroids]),
-        "document_offsets": offsets(token_counts),
-        "ordinals": ordinals,
-        "positions": packed_positions,
-        "codes": _placed_while_written([tokens.codes for tokens in coded], positions),
-    }
+    arrays = list_arrays(list_sizes, token_counts, ordinals, packed_positions)
+    arrays["codes"] = _placed_while_written([tokens.codes for tokens in coded], positions)
     gains = [tokens.gains for tokens in coded if tokens.gains is not None]
     lengths = [tokens.lengths for tokens in coded if tokens.lengths is not None]
     arrays |= {
@@ -160,6 +153,30 @@ def segment_arrays(
         if parts
     }
     return arrays, {"ordinal_bits": ordinal_bits, "position_bits": position_bits}
+
+
+def list_arrays(
+    list_sizes: NDArray[np.integer],
+    token_counts: NDArray[np.integer],
+    ordinals: NDArray[np.uint8],
+    positions: NDArray[np.uint8],
+) -> dict[str, Array | Streamed]:
+    """The arrays that say which tokens stand in which list, and of which document they are.
+
+    Args:
+        list_sizes: Tokens of each centroid.
+        token_counts: Tokens of each document.
+        ordinals: Packed: of the documents, list by list.
+        positions: Packed: where in the lists each token stands, document by document.
+    """
+    list_centroids = np.flatnonzero(list_sizes)
+    return {
+        "list_centroids": list_centroids.astype(np.uint32),
+        "list_offsets": offsets(list_sizes[list_centroids]),
+        "document_offsets": offsets(token_counts),
+        "ordinals": ordinals,
+        "positions": positions,
+    }
 
 
 def _placed(

@@ -17,7 +17,7 @@ Knows nothing of how a recipe is written (`loop_recipe.py`) or when a stage runs
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,6 +35,7 @@ from colxtr.training.teachers import Teacher, load_teacher
 from colxtr.training.token_encoders import load_token_encoder
 from colxtr.training.tuple_files import read_collections, read_tuples
 from colxtr.training.tuple_files.collections import checked_set
+from colxtr.training.tuple_files.mixing import weighted
 
 _FIRST = ("model", "seed")
 TUPLES, MODEL = "tuples.jsonl", "model"
@@ -148,12 +149,13 @@ class _Plan:
         )
 
     def _plan_rounds(self) -> None:
+        weights = {"weights": given} if (given := self._weights()) else {}
         recipe, tuples, before, train = self._recipe, "score", "start", dict(self._recipe.train)
         self._add("start", self._start, [], None, **self._first(), source=of_model(recipe.start))
         for number in range(1, recipe.rounds + 2):
             name = f"train-{number}"
             run = self._training(tuples, self._model(before))
-            self._add(name, run, [tuples, before], None, train=train)
+            self._add(name, run, [tuples, before], None, train=train, **weights)
             before = name
             if number <= recipe.rounds:
                 run = self._refreshing(tuples, self._model(name))
@@ -182,11 +184,16 @@ class _Plan:
         return str(stage_folder(self._output, name) / MODEL)
 
     def _inputs(self) -> list[Any]:
-        """What the collections are: their names, splits and weights, and their files' digest."""
-        return [
-            [each.name, each.split, each.weight, of_collection(each.folder())]
+        """What the collections are: their names and splits, and their files' digest."""
+        return [  # 1.0 keeps the keys of runs from when weights stood here
+            [each.name, each.split, 1.0, of_collection(each.folder())]
             for each in self._recipe.collections
         ]
+
+    def _weights(self) -> dict[str, float]:
+        """How often tuples are trained on, by their collection; empty if each is once."""
+        given = {each.name: each.weight for each in self._recipe.collections}
+        return given if len(given) > 1 and set(given.values()) != {1.0} else {}
 
     @cached_property
     def _texts(self) -> TrainingSet:
@@ -239,8 +246,9 @@ class _Plan:
 
     def _training(self, tuples: str, start: str) -> Callable[[Path], Figures]:
         def run(folder: Path) -> Figures:
-            settings = self._recipe.train
-            return self._doers.train(settings, self._with_tuples(tuples), start, folder)
+            examples = self._with_tuples(tuples)
+            examples = replace(examples, tuples=weighted(examples.tuples, self._weights()))
+            return self._doers.train(self._recipe.train, examples, start, folder)
 
         return run
 

@@ -22,14 +22,8 @@ from colxtr.progress import Meter, progress_bar
 from colxtr.storage.files import write_atomically
 from colxtr.storage.manifest import newest_generation
 from colxtr.training.checkpoint_folders import begin
-from colxtr.training.mine import (
-    MineReport,
-    MineSettings,
-    Propose,
-    checking,
-    judged_queries,
-    mine_with,
-)
+from colxtr.training.mine import MineReport, MineSettings, judged_queries, mine_with
+from colxtr.training.proposals import Propose, checking
 from colxtr.training.sampling import sampled
 from colxtr.training.score import ScoreReport, known_scores, score
 from colxtr.training.selection import Selection

@@ -6,9 +6,8 @@ Knows nothing of losses or optimizers.
 
 from __future__ import annotations
 
-import math
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +15,13 @@ import numpy as np
 
 from colxtr.corpora import read_documents, read_queries
 from colxtr.errors import CorpusError
+from colxtr.evaluation import measures
+from colxtr.evaluation.qrels_files import Qrels, read_qrels
 from colxtr.index import Index
 from colxtr.training.settings import EvaluationSettings
 from colxtr.training.texts import TextModel
 
-_CUT = 10  # of nDCG@10
-
-Judgements = dict[str, dict[str, int]]  # query id -> document id -> grade
+_MEASURE, _CUT = "nDCG@10", 10
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Collection:
     name: str
     queries: Mapping[str, str]
     documents: Mapping[str, str]
-    judgements: Judgements
+    judgements: Qrels
 
 
 def read_collection(folder: Path, settings: EvaluationSettings, seed: int) -> Collection:
@@ -47,8 +46,10 @@ def read_collection(folder: Path, settings: EvaluationSettings, seed: int) -> Co
 
     Raises:
         CorpusError: A file is missing or broken, or no query of the split has a relevant document.
+        MissingDependencyError: ir-measures is not installed: better now than after some steps.
     """
-    judgements = read_judgements(folder / "qrels" / f"{settings.split}.tsv")
+    measures.parse_measures(_MEASURE)
+    judgements = _judgements(folder, settings.split)
     generator = np.random.default_rng(seed)
     texts = dict(read_queries(folder))
     judged = sorted(
@@ -83,28 +84,11 @@ def _drawn(names: Sequence[str], most: int, generator: np.random.Generator) -> l
     return [names[i] for i in sorted(generator.choice(len(names), most, replace=False))]
 
 
-def read_judgements(path: Path) -> Judgements:
-    """Read BEIR's qrels: query-id, corpus-id and score, separated by tabs, below a header.
-
-    Raises:
-        CorpusError: The file is missing, or a line is broken; names file and line.
-    """
+def _judgements(folder: Path, split: str) -> Qrels:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CorpusError(f"{path}: {error}; set evaluation.split to a file of qrels/") from None
-    judgements: Judgements = {}
-    for number, line in enumerate(lines[1:], start=2):
-        columns = line.split("\t")
-        try:
-            query, document, grade = columns
-            judgements.setdefault(query, {})[document] = int(grade)
-        except ValueError:
-            raise CorpusError(
-                f"{path}, line {number}: {line!r}; expected query id, document id and a whole "
-                "number, separated by tabs"
-            ) from None
-    return judgements
+        return read_qrels(folder / "qrels" / f"{split}.tsv")
+    except CorpusError as error:
+        raise CorpusError(f"{error}; evaluation.split says which file of qrels/ is read") from None
 
 
 def evaluate(model: TextModel, collection: Collection, *, n_bits: int) -> float:
@@ -123,16 +107,10 @@ def evaluate(model: TextModel, collection: Collection, *, n_bits: int) -> float:
     return mean_ndcg(found, collection.judgements)
 
 
-def mean_ndcg(found: Mapping[str, Sequence[str]], judgements: Judgements) -> float:
-    """Mean nDCG@10 with linear gains, as trec_eval and ir-measures compute it."""
-    values = [_ndcg(found[query], judgements[query]) for query in found]
-    return sum(values) / len(values)
-
-
-def _ndcg(ranking: Sequence[str], grades: Mapping[str, int]) -> float:
-    ideal = _gain(sorted((max(0, grade) for grade in grades.values()), reverse=True))
-    return _gain(max(0, grades.get(identifier, 0)) for identifier in ranking) / ideal
-
-
-def _gain(grades: Iterator[int] | Sequence[int]) -> float:
-    return sum(grade / math.log2(place + 2) for place, grade in enumerate(list(grades)[:_CUT]))
+def mean_ndcg(found: Mapping[str, Sequence[str]], judgements: Qrels) -> float:
+    """Mean nDCG@10 of rankings by query id: that of `colxtr.evaluate`, whatever the scores were."""
+    ranked = {
+        query: {name: float(-place) for place, name in enumerate(names)}
+        for query, names in found.items()
+    }
+    return measures.evaluate(ranked, judgements, _MEASURE)[_MEASURE]

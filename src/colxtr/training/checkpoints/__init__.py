@@ -10,7 +10,6 @@
     query_weights.py  another: weights of query tokens
     prefixes.py     which part of a prompt is a vocabulary token
     credit.py       licence and card, which go with what is made of a checkpoint
-    quiet.py        no bars on standard error
     save.py         `save_model`: a folder for PyLate and sentence-transformers 6
 
 Knows nothing of training and of ONNX. Importing it does not import torch.

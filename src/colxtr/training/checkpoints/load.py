@@ -17,9 +17,9 @@ import torch
 from colxtr.errors import ColxtrError, InputError, ModelError
 from colxtr.training.checkpoints.builders import NewProjection, build, transformer_folder
 from colxtr.training.checkpoints.layouts import Layout, detect_layout, find_checkpoint
-from colxtr.training.checkpoints.quiet import without_bars
 from colxtr.training.checkpoints.tokenizers_agree import warn_of_other_tokens
 from colxtr.training.checkpoints.weights import check_loaded
+from colxtr.training.libraries import quiet
 
 _NEW = (Layout.DENSE, Layout.PLAIN)
 _DEFAULT_DIM = 128
@@ -79,7 +79,7 @@ def load_model(
             "encoder that it was made of"
         )
     new = NewProjection(_DEFAULT_DIM if dim is None else dim, projection or "linear")
-    with without_bars(), _named(folder, layout):
+    with quiet(), _named(folder, layout):
         model = build(folder, layout, new)
         check_loaded(model[0].model, transformer_folder(folder))
         warn_of_other_tokens(

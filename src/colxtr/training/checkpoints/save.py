@@ -27,7 +27,7 @@ from colxtr.training.checkpoints.eos_mean import EosMean
 from colxtr.training.checkpoints.layouts import EXTRAS_FILE
 from colxtr.training.checkpoints.prefixes import split_prefix
 from colxtr.training.checkpoints.query_weights import QueryWeights, query_weights_of
-from colxtr.training.checkpoints.quiet import without_bars
+from colxtr.training.libraries import quiet
 
 _PYLATE_DENSE = "pylate.models.Dense.Dense"
 
@@ -76,7 +76,7 @@ def save_model(
     target = Path(folder)
     reasons = beyond_pylate(model)
     with new_folder(target, overwrite=overwrite) as temporary:
-        with without_bars():
+        with quiet():
             extras = _save_modules(model, temporary)
         _save_credit(model, temporary)
         if reasons:

@@ -6,14 +6,13 @@ little on what else is in its batch. Knows nothing of models.
 
 from __future__ import annotations
 
-import contextlib
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+from colxtr.training.libraries import only_errors
 
 _SMALLEST_TABLE = 1_000  # rows; smaller ones (positions, T5's distances) stay as they are
 
@@ -29,7 +28,7 @@ def write_dynamic_int8(source: Path, target: Path) -> None:
 
     model = onnx.load(str(source))
     large = model.ByteSize() > 1.9e9
-    with _quiet():
+    with only_errors("root"):  # it advises a preparation that has nothing to do here
         quantize_dynamic(
             model,
             str(target),
@@ -88,14 +87,3 @@ def _quantise_rows(model: onnx.ModelProto, name: str) -> None:
         graph.node.remove(node)
         for offset, each in enumerate(new):
             graph.node.insert(place + offset, each)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The quantiser advises a preparation that has nothing to do here, through the root logger."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)

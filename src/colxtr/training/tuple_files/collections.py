@@ -32,7 +32,8 @@ class Collection:
         path: A folder, or a hub id ("owner/name", "owner/name@revision").
         name: What its ids begin with where there are several; by default the folder's name.
         split: Which queries: those judged in `qrels/<split>.tsv`.
-        weight: Share of its tuples in a mixture: 0.5 takes half of them, 2 takes each twice.
+        weight: Share of its tuples in a mixture: 0.5 takes half of them, 2 takes each twice. In a
+            denoised training, of those that the model is trained on.
     """
 
     path: str

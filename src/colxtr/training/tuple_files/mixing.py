@@ -55,6 +55,28 @@ def mix(
     )
 
 
+def weighted(
+    tuples: Sequence[NWayTuple], weights: Mapping[str, float], *, seed: int = 0
+) -> list[NWayTuple]:
+    """The tuples of a mixed set as often as the weights of the sets that they are from say.
+
+    Args:
+        tuples: Their ids are prefixed with the names of their sets.
+        weights: As `mix` has them, and `seed` too. Where all are 1, the tuples are as they were.
+        seed: Of the drawing.
+    """
+    if all(weight == 1 for weight in weights.values()):
+        return list(tuples)
+    of_set: dict[str, list[NWayTuple]] = {}
+    for example in tuples:
+        of_set.setdefault(example.query_id.partition(":")[0], []).append(example)
+    return [
+        example
+        for name, some in of_set.items()
+        for example in drawn(some, weights.get(name, 1.0), f"{seed}:{name}")
+    ]
+
+
 def drawn(tuples: Sequence[NWayTuple], weight: float, seed: str) -> list[NWayTuple]:
     """All tuples as often as the whole part of the weight says, and a random part of them more."""
     whole = int(weight)
