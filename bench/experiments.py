@@ -2,12 +2,14 @@
 
     python -m bench.experiments --output results/ [--data FOLDER] [--sets scifact cranfield ...]
     python -m bench.experiments --output results/ --model colbert=a/ --model xtr=b/
+    python -m bench.experiments --output brief/ --brief --bits 1 2
 
 For each collection and model: every method at 2 and 16 bits (`colxtr compare`), an ablation from
 exact MaxSim to ColXTR as published and from there to ours, and which relevant documents have a
 token among the k' best. Several models are set side by side: the same encoder trained with the
 ColBERT and with the XTR objective, each searched by each method. What is finished is kept; nothing
-here asserts anything.
+here asserts anything. `--brief` leaves out what takes most of the time, exhaustive XTR, and with it
+ablation and coverage: float32 against ColXTR and BM25.
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ METHODS = (
     "colxtr-no-rerank",
     "colxtr",
 )
+BRIEF = ("bm25", "float32", "exact", "colxtr-no-rerank", "colxtr")
 PROBES = 32
 MEASURE = "nDCG@10"
 
@@ -62,6 +65,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=ENGLISH, help="which collections")
     parser.add_argument("--model", action="append", help="NAME=FOLDER; may come several times")
     parser.add_argument("--bits", type=int, nargs="+", default=[1, 2, 16])
+    parser.add_argument("--brief", action="store_true", help="without XTR, ablation and coverage")
     parser.add_argument("--queries", type=int, help="draw so many of each collection's")
     arguments = parser.parse_args()
     models: dict[str, str | None] = {"builtin": None}
@@ -72,15 +76,28 @@ def main() -> None:
     for model, source in models.items():
         for name in arguments.sets:
             folder = arguments.output / model / name
-            comparison, published = measured(arguments, name, source, folder)
+            if arguments.brief:
+                comparison = briefly(arguments, name, source, folder)
+            else:
+                comparison, published = measured(arguments, name, source, folder)
+                tables.append(ablation(f"{model}-{name}", comparison, published))
             write_report(comparison, folder)
             found[model, name] = comparison
-            tables.append(ablation(f"{model}-{name}", comparison, published))
             sys.stderr.write(f"{model}, {name}: done\n")
-    tables = [*overview(found), covered(found), *tables]
+    if not arguments.brief:
+        tables.insert(0, covered(found))
+    tables = [*overview(found), *tables]
     text = "\n".join(f"## {t.title}\n\n{render(t.columns, t.rows, 'markdown')}" for t in tables)
     (arguments.output / "experiments.md").write_text(text, encoding="utf-8")
     print(text)
+
+
+def briefly(
+    arguments: argparse.Namespace, name: str, model: str | None, folder: Path
+) -> Comparison:
+    """Float32, ColXTR and BM25, for all queries."""
+    settings = CompareSettings(methods=BRIEF, bits=arguments.bits, queries=arguments.queries)
+    return compare(arguments.data / name, folder, settings, encoder=model, progress=True)
 
 
 def measured(
