@@ -13,7 +13,8 @@ class Hit:
 
     Attributes:
         id: The caller's name for the document.
-        score: Mean over the query tokens; with embeddings of length 1 in [-1, 1].
+        score: Mean over the query tokens, weighted where they have weights; with embeddings of
+            length 1 in [-1, 1].
         text: The document's text; empty if texts were not asked for.
         title: Its title; empty likewise.
         metadata: Its metadata; empty likewise.
@@ -32,7 +33,8 @@ class TokenMatch:
 
     Attributes:
         query_token: As the tokenizer has it; empty for a query given as embeddings.
-        similarity: With the document's best matching token, decompressed.
+        similarity: With the document's best matching token, decompressed. An inner product: a
+            query token that has a weight (docs/encoder-folder.md) has it in there.
         retrieved: Whether the method, searching, saw that token among the k_prime best.
         imputed: The value that stood in for it in the score; None if none was needed.
         document_token_index: Row of that token among the document's embeddings.
