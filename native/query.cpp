@@ -38,6 +38,7 @@ Query::Query(const Codec& codec, const float* embeddings, std::size_t n_tokens, 
     meet_centroids(n_probe);
     if (codec.is_half()) {
         half_columns_ = Panels(embeddings, n_tokens, codec.dim());
+        for (std::size_t i = 0; i < reach_.size(); ++i) reach_[i] *= scales_[i];
         std::fill(scales_.data(), scales_.data() + n_tokens, 1.0f);
     }
     for (std::size_t i = 0; i < n_tokens; ++i)
@@ -136,6 +137,7 @@ void Query::meet_centroids(std::size_t n_probe) {
         const std::vector<Scored> found = nearest[0][i].sorted();
         for (std::size_t p = 0; p < found.size(); ++p)
             probes_[i * n_probe + p] = static_cast<std::uint32_t>(found[p].number);
+        if (n_probe > 0) reach_.push_back(found.empty() ? 0 : found.back().score);
     }
 }
 

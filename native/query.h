@@ -45,6 +45,8 @@ class Query {
     // The nearest centroids of each token, the nearest first, equals by number: (n_tokens,
     // n_probe).
     const std::vector<std::uint32_t>& probes() const { return probes_; }
+    // The product of each token with the last of these, in columns: (n_tokens); empty without.
+    const std::vector<float>& reach() const { return reach_; }
 
     // Tokens of one segment, and what is worked out of them.
     struct Block {
@@ -94,6 +96,7 @@ class Query {
     Panels half_columns_;          // with HALF the tokens meet the embeddings as they are
     Buffer<float> scales_, weights_;
     std::vector<std::uint32_t> probes_;
+    std::vector<float> reach_;
     Lease lease_;
     const float* products_ = nullptr;  // (n_centroids, stride), or null
 };
