@@ -17,7 +17,7 @@ constexpr float NONE = -std::numeric_limits<float>::infinity();
 constexpr std::size_t CENTROIDS = 512;  // of one piece of work: their rows stay in a near cache
 // Products that are kept for the tokens to come: writing and reading more costs more than to
 // multiply again with the few centroids that these have.
-constexpr std::size_t KEPT_BYTES = std::size_t{4} << 20;
+constexpr std::size_t KEPT_BYTES = std::size_t{8} << 20;
 
 // Kernels read whole tiles of rows.
 std::size_t up_to_tile(std::size_t count) { return (count + ROWS - 1) / ROWS * ROWS; }
