@@ -30,7 +30,7 @@ struct Pooling {
 
 class Candidates {
  public:
-    static constexpr float EXPECTED = 0.8f;  // docs/log.md, "What was not probed"
+    static constexpr float EXPECTED = 0.8f;  // docs/log.md, "what was not probed"
 
     // The query must outlive them.
     Candidates(const Query& query, const Collection& collection, const Pooling& pooling);
