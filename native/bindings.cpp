@@ -406,6 +406,15 @@ nb::tuple best_lower_bounds(const Candidates& candidates, std::size_t k) {
     return ranking(found);
 }
 
+nb::tuple best_expected(const Candidates& candidates, std::size_t k) {
+    std::vector<Scored> found;
+    {
+        nb::gil_scoped_release release;
+        found = candidates.best_expected(k);
+    }
+    return ranking(found);
+}
+
 template <typename T>
 nb::ndarray<nb::numpy, T> array(const std::vector<T>& values) {
     Result<T> copy({values.size()});
@@ -477,6 +486,7 @@ NB_MODULE(_native, m) {
              "query"_a, "collection"_a, "k_prime"_a, "all_lists"_a = false, "own_lists"_a = false,
              "thresholds"_a = true, "allowed"_a = nb::none())
         .def("best_imputed", &best_imputed, "k"_a, "retrieved_only"_a = false)
+        .def("best_expected", &best_expected, "k"_a)
         .def("best_lower_bounds", &best_lower_bounds, "k"_a)
         .def("retrieved", [](const Candidates& c) { return array(c.retrieved()); })
         .def("thresholds", [](const Candidates& c) { return array(c.thresholds()); });

@@ -37,12 +37,12 @@ class Candidates::Part {
           allowed_(pooling.allowed),
           keeps_rows_(pooling.thresholds && pooling.k_prime > 0),
           seen_(query.n_tokens()),
-          lowest_(stride_, NEVER),
-          block_(query) {
+          lowest_(stride_, NEVER) {
+        for (std::size_t i = 0; i < AHEAD; ++i) blocks_.emplace_back(query);
         if (room.slots.size() < n_ordinals) room.slots.resize(n_ordinals, NO_SLOT);
-        capacity_ = std::min(n_tokens, ROW_BYTES / (stride_ * sizeof(float)));
-        capacity_ = keeps_rows_ ? std::max(capacity_, 2 * Query::BLOCK) : Query::BLOCK;
-        room.rows.of((capacity_ + Query::BLOCK) * stride_);
+        capacity_ = std::min(n_tokens, ROW_BYTES / (stride_ * sizeof(float))) + Query::BLOCK;
+        if (!keeps_rows_) capacity_ = Query::BLOCK;
+        room.rows.of(capacity_ * stride_);
         room.best.of(n_documents * stride_);
     }
 
@@ -59,21 +59,30 @@ class Candidates::Part {
     const std::vector<std::size_t>& seen() const { return seen_; }
     const std::vector<float>& lowest() const { return lowest_; }
 
-    // Adds tokens of one list. `probed`, if given: which query tokens see them.
-    void add(const Stretch& stretch, const Probed* probed) {
-        block_.segment = stretch.segment;
-        query_.share(stretch.centroid, block_);
-        for (std::size_t at = stretch.begin; at < stretch.end;) {
-            at = fill(at, stretch.end);
-            if (block_.count) add_block(probed);
+    // Adds tokens of one list. `base`: the products of its centroid. `probed`, if given: which
+    // query tokens see them.
+    void add(const Stretch& stretch, const float* base, const Probed* probed) {
+        const Segment& segment = *stretch.segment;
+        if (blocks_[at_].block.count && blocks_[at_].block.segment != &segment) step();
+        for (std::size_t position = stretch.begin; position < stretch.end; ++position) {
+            const std::uint64_t ordinal = segment.first_ordinal + segment.ordinal(position);
+            if (allowed_ && !is_allowed(ordinal)) continue;
+            Filled& filled = blocks_[at_];
+            Query::Block& block = filled.block;
+            prefetch_line(room_.slots.data() + ordinal);
+            segment.prefetch_code(position);
+            filled.owners[block.count] = ordinal;
+            filled.probed[block.count] = probed;
+            block.segment = &segment;
+            block.bases[block.count] = base;
+            block.positions[block.count++] = position;
+            if (block.count == Query::BLOCK) step();
         }
     }
 
-    // Lets the documents have what waits for them.
+    // Scores what waits.
     void finish() {
-        if (waiting_)
-            kernels().maxima(room_.rows.data() + waiting_rows_ * stride_, waiting_, stride_, best_);
-        waiting_ = 0;
+        for (std::size_t i = 0; i < AHEAD; ++i) step();
     }
 
     // Takes over what another part found; its rows stay with it.
@@ -88,47 +97,48 @@ class Candidates::Part {
     }
 
  private:
-    // Takes the next tokens of documents that count, a block at most; returns where it stopped.
-    // Asks for the slots of their documents.
-    std::size_t fill(std::size_t at, std::size_t end) {
-        const Segment& segment = *block_.segment;
-        for (block_.count = 0; at < end && block_.count < Query::BLOCK; ++at) {
-            const std::uint64_t ordinal = segment.first_ordinal + segment.ordinal(at);
-            if (allowed_ && !is_allowed(ordinal)) continue;
-            prefetch_line(room_.slots.data() + ordinal);
-            owners_[block_.count] = ordinal;
-            block_.positions[block_.count++] = at;
-        }
-        return at;
-    }
-
     bool is_allowed(std::uint64_t ordinal) const {
         return allowed_[ordinal / 8] >> (ordinal % 8) & 1;
     }
 
-    // Scores a block; what it changes of its documents waits until the next one has been scored,
-    // and the memory asked for has come.
-    void add_block(const Probed* probed) {
-        if (n_rows_ + block_.count > capacity_) {
-            finish();
-            make_room();
-        }
-        const std::size_t row = keeps_rows_ ? n_rows_ : waiting_rows_ ? 0 : Query::BLOCK;
-        float* rows = room_.rows.data() + row * stride_;
-        query_.score(block_, rows);
-        if (probed) hide(rows, *probed);
-        for (std::size_t i = 0; i < query_.n_tokens(); ++i)
-            if (!probed || (*probed)[i]) seen_[i] += block_.count;
-        finish();
-        for (std::size_t r = 0; r < block_.count; ++r) {
-            best_[r] = best_of(owners_[r]);
-            for (std::size_t i = 0; i < stride_; i += 16) prefetch_line(best_[r] + i);
-        }
-        waiting_ = block_.count;
-        waiting_rows_ = row;
-        if (keeps_rows_) n_rows_ += block_.count;
+    // A block of tokens on its way.
+    struct Filled {
+        explicit Filled(const Query& query) : block(query) {}
+        Query::Block block;
+        std::uint64_t owners[Query::BLOCK];
+        const Probed* probed[Query::BLOCK];
+        float* best[Query::BLOCK];  // the rows of the owners
+    };
+    static constexpr std::size_t AHEAD = 3;  // slots asked for | rows asked for | scored
+
+    // Lets the blocks move on by one: what memory was asked for has come when it is needed.
+    void step() {
+        find_rows(blocks_[(at_ + AHEAD - 1) % AHEAD]);
+        at_ = (at_ + 1) % AHEAD;
+        score(blocks_[at_]);
     }
 
+    void find_rows(Filled& filled) {
+        for (std::size_t r = 0; r < filled.block.count; ++r) {
+            filled.best[r] = best_of(filled.owners[r]);
+            for (std::size_t i = 0; i < stride_; i += 16) prefetch_line(filled.best[r] + i);
+        }
+    }
+
+    // Scores a block and lets its documents have the maxima; empties it.
+    void score(Filled& filled) {
+        const std::size_t count = filled.block.count;
+        if (count == 0) return;
+        if (n_rows_ + Query::BLOCK > capacity_) make_room();
+        float* rows = room_.rows.data() + n_rows_ * stride_;
+        query_.score(filled.block, rows);
+        for (std::size_t i = 0; i < query_.n_tokens(); ++i) seen_[i] += count;
+        for (std::size_t r = 0; r < count; ++r)
+            if (filled.probed[r]) hide(rows + r * stride_, *filled.probed[r]);
+        kernels().maxima(rows, count, stride_, filled.best);
+        if (keeps_rows_) n_rows_ += count;
+        filled.block.count = 0;
+    }
     // Where the largest similarities of a document are kept: all but lowest, if it is new.
     float* best_of(std::uint64_t ordinal) {
         std::uint32_t& slot = room_.slots[ordinal];
@@ -143,15 +153,13 @@ class Candidates::Part {
     }
 
     // What a query token does not look at, it does not see; of the rest it notes the lowest.
-    void hide(float* rows, const Probed& probed) {
-        for (std::size_t i = 0; i < query_.n_tokens(); ++i)
-            for (std::size_t r = 0; r < block_.count; ++r) {
-                float& value = rows[r * stride_ + i];
-                if (!probed[i])
-                    value = NONE;
-                else if (value < lowest_[i])
-                    lowest_[i] = value;
-            }
+    void hide(float* row, const Probed& probed) {
+        for (std::size_t i = 0; i < query_.n_tokens(); ++i) {
+            if (!probed[i])
+                row[i] = NONE, --seen_[i];
+            else if (row[i] < lowest_[i])
+                lowest_[i] = row[i];
+        }
     }
 
     // Drops the rows that are below the thresholds in all columns: a threshold over more tokens
@@ -171,7 +179,7 @@ class Candidates::Part {
         n_rows_ = kept;
         if (kept <= capacity_ / 2) return;
         capacity_ *= 2;
-        room_.rows.of((capacity_ + Query::BLOCK) * stride_, n_rows_ * stride_);
+        room_.rows.of(capacity_ * stride_, n_rows_ * stride_);
     }
 
     const Query& query_;
@@ -182,10 +190,8 @@ class Candidates::Part {
     std::vector<std::size_t> seen_;  // tokens of this part that each query token sees
     std::vector<float> lowest_;      // with own lists: of what each query token saw
     std::vector<std::uint64_t> ordinals_;
-    Query::Block block_;
-    std::uint64_t owners_[Query::BLOCK];  // of the block's tokens
-    float* best_[Query::BLOCK];           // of the documents of the tokens that wait
-    std::size_t waiting_ = 0, waiting_rows_ = 0;
+    std::vector<Filled> blocks_;
+    std::size_t at_ = 0;  // the block that is being filled
 };
 
 std::vector<Candidates::Stretch> Candidates::find_lists(const Collection& collection,
@@ -245,10 +251,16 @@ Candidates::Candidates(const Query& query, const Collection& collection, const P
     for (std::size_t p = 0; p < n_parts; ++p)
         parts_.emplace_back(query, rooms[p], n_ordinals, std::min(n_ordinals, n_tokens_), share,
                             pooling);
+    std::vector<std::uint32_t> centroids;
+    for (const Stretch& each : stretches) centroids.push_back(each.centroid);
+    std::vector<const float*> bases(stretches.size());
+    query.find_bases(centroids.data(), centroids.size(),
+                     lease_->bases.of((centroids.size() + ROWS) * query.stride()), bases.data());
     // Each part takes the tokens p * share .. (p + 1) * share - 1 of all stretches in order.
     run(n_parts, query.threads(), [&](std::size_t p, std::size_t) {
         std::size_t passed = 0;
-        for (const Stretch& whole : stretches) {
+        for (std::size_t s = 0; s < stretches.size(); ++s) {
+            const Stretch& whole = stretches[s];
             const std::size_t size = whole.end - whole.begin;
             const std::size_t from = std::max(p * share, passed),
                               to = std::min((p + 1) * share, passed + size);
@@ -256,7 +268,7 @@ Candidates::Candidates(const Query& query, const Collection& collection, const P
                 Stretch mine = whole;
                 mine.begin = whole.begin + (from - passed);
                 mine.end = whole.begin + (to - passed);
-                parts_[p].add(mine, probed.empty() ? nullptr : &probed[whole.centroid]);
+                parts_[p].add(mine, bases[s], probed.empty() ? nullptr : &probed[whole.centroid]);
             }
             passed += size;
         }
@@ -322,6 +334,13 @@ std::vector<Scored> Candidates::best_imputed(std::size_t k, bool retrieved_only)
     for (std::size_t i = 0; i < query_.stride(); ++i)
         if (i >= query_.n_tokens() || !seen_[i]) floors[i] = 0;  // favours no document
     return best_by(floors.data(), k, retrieved_only);
+}
+
+std::vector<Scored> Candidates::best_expected(std::size_t k) const {
+    if (query_.reach().empty()) return best_lower_bounds(k);
+    std::vector<float> floors(query_.stride(), 0);
+    for (std::size_t i = 0; i < query_.n_tokens(); ++i) floors[i] = EXPECTED * query_.reach()[i];
+    return best_by(floors.data(), k, false);
 }
 
 std::vector<Scored> Candidates::best_lower_bounds(std::size_t k) const {

@@ -30,6 +30,8 @@ struct Pooling {
 
 class Candidates {
  public:
+    static constexpr float EXPECTED = 0.8f;  // docs/log.md, "what was not probed"
+
     // The query must outlive them.
     Candidates(const Query& query, const Collection& collection, const Pooling& pooling);
     ~Candidates();
@@ -44,6 +46,11 @@ class Candidates {
     // The k best documents by mean_i max(best_i, m_i); 0 for m_i where the query token saw nothing.
     // `retrieved_only`: without those of which no query token kept a token.
     std::vector<Scored> best_imputed(std::size_t k, bool retrieved_only) const;
+
+    // The k best documents by mean_i max(best_i, e_i), e_i = EXPECTED times the product of query
+    // token i with the last centroid that it probes: about what MaxSim of a document will be whose
+    // best token lies in a list that nobody probed. Without probes as `best_lower_bounds`.
+    std::vector<Scored> best_expected(std::size_t k) const;
 
     // The k best documents by mean_i best_i, which is at most MaxSim.
     std::vector<Scored> best_lower_bounds(std::size_t k) const;

@@ -20,27 +20,38 @@ class Reader {
     Reader(const Query& query, const Collection& collection, const std::uint64_t* ordinals,
            std::size_t count)
         : query_(query), collection_(collection), ordinals_(ordinals), count_(count) {
-        for (std::size_t i = 0; i < AHEAD; ++i) blocks_.emplace_back(query);
-        for (std::size_t i = 0; i < AHEAD; ++i) documents_[i] = count_;
+        for (std::size_t i = 0; i < AHEAD; ++i) blocks_.emplace_back(query, count);
         for (std::size_t i = 0; i + 1 < AHEAD; ++i) advance();
     }
 
-    // The next block and its document; null at the end.
+    // The next block, ready to be scored, and its document; null at the end.
     Query::Block* next(std::size_t* document) {
         advance();
         // `advance` has just filled the block before this one.
-        *document = documents_[at_];
-        return *document < count_ ? &blocks_[at_] : nullptr;
+        Read& read = blocks_[at_];
+        *document = read.document;
+        if (*document == count_) return nullptr;
+        query_.find_bases(read.centroids, read.block.count, read.rows.data(), read.block.bases);
+        return &read.block;
     }
 
  private:
+    struct Read {
+        Read(const Query& query, std::size_t none)
+            : block(query), document(none), rows(Query::BLOCK * query.stride()) {}
+        Query::Block block;
+        std::size_t document;  // count_ for none
+        std::uint32_t centroids[Query::BLOCK];
+        Buffer<float> rows;  // the products of these
+    };
+
     static constexpr std::size_t AHEAD = 3;  // asked for | list known | scored
 
     // Fills one block of the ring, finds the lists of the one before it, and steps to the next.
     void advance() {
         const std::size_t filled = at_, known = (at_ + AHEAD - 1) % AHEAD;
         fill(filled);
-        if (documents_[known] < count_) find_centroids(blocks_[known]);
+        if (blocks_[known].document < count_) find_centroids(blocks_[known]);
         at_ = (at_ + 1) % AHEAD;
     }
 
@@ -54,10 +65,10 @@ class Reader {
             ++document_;
             ask_for(document_);
         }
-        documents_[which] = count_;
+        blocks_[which].document = count_;
         if (token_ == end_) return;
-        Query::Block& block = blocks_[which];
-        documents_[which] = document_ - 1;
+        Query::Block& block = blocks_[which].block;
+        blocks_[which].document = document_ - 1;
         block.segment = segment_;
         block.count = std::min(Query::BLOCK, end_ - token_);
         for (std::size_t r = 0; r < block.count; ++r) {
@@ -74,11 +85,12 @@ class Reader {
             static_cast<std::size_t>(ordinals_[document] - segment->first_ordinal));
     }
 
-    void find_centroids(Query::Block& block) {
+    void find_centroids(Read& read) {
+        const Query::Block& block = read.block;
         for (std::size_t r = 0; r < block.count; ++r) {
-            block.centroids[r] =
+            read.centroids[r] =
                 block.segment->list_centroids[block.segment->list_of(block.positions[r])];
-            query_.prefetch(block.centroids[r]);
+            query_.prefetch(read.centroids[r]);
         }
     }
 
@@ -88,8 +100,7 @@ class Reader {
     std::size_t count_, document_ = 0, at_ = 0;
     const Segment* segment_ = nullptr;
     std::size_t token_ = 0, end_ = 0;  // of the document at hand
-    std::vector<Query::Block> blocks_;
-    std::size_t documents_[AHEAD];  // of each block; count_ for none
+    std::vector<Read> blocks_;
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "bits.h"
 #include "kernels.h"
@@ -16,7 +17,7 @@ constexpr float NONE = -std::numeric_limits<float>::infinity();
 constexpr std::size_t CENTROIDS = 512;  // of one piece of work: their rows stay in a near cache
 // Products that are kept for the tokens to come: writing and reading more costs more than to
 // multiply again with the few centroids that these have.
-constexpr std::size_t KEPT_BYTES = std::size_t{4} << 20;
+constexpr std::size_t KEPT_BYTES = std::size_t{8} << 20;
 
 // Kernels read whole tiles of rows.
 std::size_t up_to_tile(std::size_t count) { return (count + ROWS - 1) / ROWS * ROWS; }
@@ -37,6 +38,7 @@ Query::Query(const Codec& codec, const float* embeddings, std::size_t n_tokens, 
     meet_centroids(n_probe);
     if (codec.is_half()) {
         half_columns_ = Panels(embeddings, n_tokens, codec.dim());
+        for (std::size_t i = 0; i < reach_.size(); ++i) reach_[i] *= scales_[i];
         std::fill(scales_.data(), scales_.data() + n_tokens, 1.0f);
     }
     for (std::size_t i = 0; i < n_tokens; ++i)
@@ -60,21 +62,37 @@ void Query::quantise(const float* embeddings) {
 
 // Products of neighbouring centroids with all tokens; writes whole tiles.
 void Query::multiply_centroids(std::size_t first, std::size_t count, float* into) const {
+    std::uint32_t centroids[BLOCK];
+    for (std::size_t done = 0; done < count; done += BLOCK) {
+        const std::size_t block = std::min(BLOCK, count - done);
+        std::iota(centroids, centroids + block, static_cast<std::uint32_t>(first + done));
+        multiply_block(centroids, block, into + done * stride());
+    }
+}
+
+// The same of up to BLOCK centroids anywhere.
+void Query::multiply_block(const std::uint32_t* centroids, std::size_t count, float* into) const {
     const std::int8_t* values[BLOCK];
     float gains[BLOCK];
+    for (std::size_t r = 0; r < up_to_tile(count); ++r) {  // the kernel reads whole tiles
+        const std::uint32_t centroid = centroids[std::min(r, count - 1)];
+        values[r] = codec_.centroids() + centroid * codec_.dim();
+        gains[r] = codec_.centroid_scales()[centroid];
+    }
     ScoredRows rows;
     rows.values = values;
     rows.gains = gains;
-    for (std::size_t done = 0; done < count; done += BLOCK) {
-        const std::size_t block = std::min(BLOCK, count - done);
-        for (std::size_t r = 0; r < BLOCK; ++r) {  // the kernel reads whole tiles
-            const std::size_t centroid = first + done + std::min(r, block - 1);
-            values[r] = codec_.centroids() + centroid * codec_.dim();
-            gains[r] = codec_.centroid_scales()[centroid];
-        }
-        kernels().score(rows, block, codec_.dim(), columns_.data(), stride() / STRIP,
-                        into + done * stride());
-    }
+    kernels().score(rows, count, codec_.dim(), columns_.data(), stride() / STRIP, into);
+}
+
+void Query::find_bases(const std::uint32_t* centroids, std::size_t count, float* rows,
+                       const float** bases) const {
+    if (codec_.is_half()) return;
+    for (std::size_t r = 0; r < count; ++r)
+        bases[r] = products_ ? products_ + centroids[r] * stride() : rows + r * stride();
+    if (products_) return;
+    for (std::size_t done = 0; done < count; done += BLOCK)
+        multiply_block(centroids + done, std::min(BLOCK, count - done), rows + done * stride());
 }
 
 // The products of all centroids with all tokens, and the nearest centroids of each token: looked
@@ -119,39 +137,16 @@ void Query::meet_centroids(std::size_t n_probe) {
         const std::vector<Scored> found = nearest[0][i].sorted();
         for (std::size_t p = 0; p < found.size(); ++p)
             probes_[i * n_probe + p] = static_cast<std::uint32_t>(found[p].number);
+        if (n_probe > 0) reach_.push_back(found.empty() ? 0 : found.back().score);
     }
 }
 
 Query::Block::Block(const Query& query)
-    : centroid_rows(query.products_ ? 0 : BLOCK * query.stride()),
+    : bases{},
       values(BLOCK * query.codec().dim()),
       halves(query.codec().is_half() ? BLOCK * query.codec().dim() : 0),
       gains{},
-      weights{} {
-    std::fill(bases, bases + BLOCK, query.products_ ? query.products_ : centroid_rows.data());
-}
-
-// The products of the first `count` tokens' centroids, in block.centroid_rows.
-void Query::score_centroids(std::size_t count, Block& block) const {
-    for (std::size_t r = 0; r < up_to_tile(count); ++r) {
-        const std::uint32_t centroid = block.centroids[std::min(r, count - 1)];
-        block.rows[r] = codec_.centroids() + centroid * codec_.dim();
-        block.gains[r] = codec_.centroid_scales()[centroid];
-    }
-    ScoredRows rows;
-    rows.values = block.rows;
-    rows.gains = block.gains;
-    kernels().score(rows, count, codec_.dim(), columns_.data(), stride() / STRIP,
-                    block.centroid_rows.data());
-}
-
-void Query::share(std::uint32_t centroid, Block& block) const {
-    block.one_centroid = true;
-    std::fill_n(block.centroids, BLOCK, centroid);
-    if (products_ || codec_.is_half()) return;
-    score_centroids(1, block);
-    std::fill_n(block.bases, BLOCK, block.centroid_rows.data());
-}
+      weights{} {}
 
 void Query::score(Block& block, float* rows) const {
     const std::size_t dim = codec_.dim();
@@ -164,11 +159,6 @@ void Query::score(Block& block, float* rows) const {
         half_columns_.multiply(block.halves.data(), block.count, rows);
         return;
     }
-    if (!products_ && !block.one_centroid) {
-        score_centroids(block.count, block);
-        for (std::size_t r = 0; r < block.count; ++r)
-            block.bases[r] = block.centroid_rows.data() + r * stride();
-    }
     const bool coded = codec_.codeword_width() >= 4 && codec_.code_bytes() >= 8;
     for (std::size_t r = 0; r < block.count; ++r) {
         const std::size_t position = block.positions[r];
@@ -177,11 +167,11 @@ void Query::score(Block& block, float* rows) const {
         if (!coded) codec_.unpack(block.codes[r], block.values.data() + r * dim);
         block.weights[r] = codec_.has_lengths() ? codec_.length(segment.lengths[position]) : 1;
         block.gains[r] = block.weights[r] * codec_.gain(segment.gains[position]);
-        if (products_) block.bases[r] = products_ + block.centroids[r] * stride();
     }
     for (std::size_t r = block.count; r < up_to_tile(block.count); ++r) {
         block.codes[r] = block.codes[0];
         block.rows[r] = block.rows[0];
+        block.bases[r] = block.bases[0];
     }
     ScoredRows scored;
     scored.values = block.rows;

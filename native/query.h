@@ -45,6 +45,8 @@ class Query {
     // The nearest centroids of each token, the nearest first, equals by number: (n_tokens,
     // n_probe).
     const std::vector<std::uint32_t>& probes() const { return probes_; }
+    // The product of each token with the last of these, in columns: (n_tokens); empty without.
+    const std::vector<float>& reach() const { return reach_; }
 
     // Tokens of one segment, and what is worked out of them.
     struct Block {
@@ -52,28 +54,27 @@ class Query {
         const Segment* segment = nullptr;
         std::size_t count = 0;
         std::size_t positions[BLOCK];
-        std::uint32_t centroids[BLOCK];
-        bool one_centroid = false;  // all tokens have the one that `share` was called with
+        const float* bases[BLOCK];  // the products of each token's centroid; not with HALF
 
      private:
         friend class Query;
-        Buffer<float> centroid_rows;  // (BLOCK, stride)
-        Buffer<std::int8_t> values;   // (BLOCK, dim)
-        Buffer<float> halves;         // (BLOCK, dim), with HALF
+        Buffer<std::int8_t> values;  // (BLOCK, dim)
+        Buffer<float> halves;        // (BLOCK, dim), with HALF
         float gains[BLOCK], weights[BLOCK];
-        const float* bases[BLOCK];
         const std::uint8_t* codes[BLOCK];
         const std::int8_t* rows[BLOCK];
     };
 
-    // Prepares a block for tokens of one centroid.
-    void share(std::uint32_t centroid, Block& block) const;
+    // The products of some centroids with all tokens, (count, stride), each where `bases` says: in
+    // `rows`, (count up to the next multiple of ROWS, stride), unless they are known.
+    void find_bases(const std::uint32_t* centroids, std::size_t count, float* rows,
+                    const float** bases) const;
 
     // Writes a row for each token of the block, and anything to the rows up to the next multiple
     // of ROWS.
     void score(Block& block, float* rows) const;
 
-    // Asks for what `score` will read of a centroid.
+    // Asks for what `find_bases` will read of a centroid.
     COLXTR_PREFETCH void prefetch(std::uint32_t centroid) const {
         if (products_)
             for (std::size_t column = 0; column < stride(); column += 16)
@@ -86,8 +87,8 @@ class Query {
  private:
     void quantise(const float* embeddings);
     void meet_centroids(std::size_t n_probe);
-    void multiply_centroids(std::size_t first, std::size_t count, float* rows) const;
-    void score_centroids(std::size_t count, Block& block) const;
+    void multiply_centroids(std::size_t first, std::size_t count, float* into) const;
+    void multiply_block(const std::uint32_t* centroids, std::size_t count, float* into) const;
 
     const Codec& codec_;
     std::size_t n_tokens_, threads_;
@@ -95,6 +96,7 @@ class Query {
     Panels half_columns_;          // with HALF the tokens meet the embeddings as they are
     Buffer<float> scales_, weights_;
     std::vector<std::uint32_t> probes_;
+    std::vector<float> reach_;
     Lease lease_;
     const float* products_ = nullptr;  // (n_centroids, stride), or null
 };

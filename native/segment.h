@@ -82,6 +82,12 @@ struct Segment {
             prefetch_line(positions.bytes + byte);
     }
 
+    // Asks for what `code` and `gain` will read of a token in the order of its list.
+    COLXTR_PREFETCH void prefetch_code(std::size_t position) const {
+        prefetch_line(code(position));
+        if (gains) prefetch_line(gains + position);
+    }
+
     // Asks for what `code`, `gain` and `list_of` will read, without waiting for it.
     COLXTR_PREFETCH void prefetch(std::size_t position) const {
         const std::uint8_t* first = code(position);

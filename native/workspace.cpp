@@ -22,7 +22,7 @@ Free& free_ones() {
 }  // namespace
 
 std::size_t Workspace::bytes() const {
-    std::size_t sum = products.bytes();
+    std::size_t sum = products.bytes() + bases.bytes();
     for (const Part& part : parts)
         sum += part.rows.bytes() + part.best.bytes() + part.slots.size() * sizeof(std::uint32_t);
     return sum;

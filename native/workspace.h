@@ -50,7 +50,7 @@ struct Workspace {
     };
     static constexpr std::uint32_t NO_SLOT = UINT32_MAX;
 
-    Room<float> products;
+    Room<float> products, bases;
     std::vector<Part> parts;
 
     std::size_t bytes() const;

@@ -80,6 +80,22 @@ def test_colxtr(opened: Opened, instruction_set: str, n_probe: int, k_prime: int
         check(opened, query, expected, n_probe=n_probe, k_prime=k_prime, rerank=0)
 
 
+@pytest.mark.parametrize("n_probe", [1, 3, 12])
+def test_colxtr_chooses_whom_to_rerank_by_what_is_expected(
+    opened: Opened, instruction_set: str, n_probe: int
+) -> None:
+    for query in opened.queries:
+        weights = np.linspace(0.3, 1.5, len(query), dtype=np.float32)[:, None]
+        for weighted in (query, weights * query):
+            seen = reference.pooled(weighted, opened.collection, n_probe)
+            found = reference.retrieve(weighted, opened.collection, seen, 10**9)
+            expected = reference.expected_scores(weighted, opened.collection, found, n_probe)
+            first = reference.top(expected, 12)
+            exact = reference.exact(weighted, opened.decoded)
+            chosen = {document: exact[document] for document, _ in first}
+            check(opened, weighted, chosen, k=12, n_probe=n_probe, rerank=12)
+
+
 def test_colxtr_with_reranking(opened: Opened) -> None:
     for query in opened.queries:
         seen = reference.pooled(query, opened.collection, 3)
@@ -306,7 +322,7 @@ def test_quality_chooses_what_is_not_given(
 
 
 def test_larger_collections_get_more() -> None:
-    assert SearchSettings().n_probe_chosen(16 * 10**6) == 16
+    assert SearchSettings().n_probe_chosen(8 * 10**6) == 16
     assert SearchSettings().rerank_chosen(10, 8 * 10**6) == 260
     assert SearchSettings(n_probe=4, rerank=20).n_probe_chosen(10**9) == 4
     assert SearchSettings(n_probe=4, rerank=20).rerank_chosen(10, 10**9) == 20

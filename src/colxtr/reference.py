@@ -243,6 +243,19 @@ def imputed_scores(found: Retrieval, *, retrieved_only: bool) -> dict[int, float
     return scores
 
 
+def expected_scores(
+    query: Floats, collection: Collection, found: Retrieval, n_probe: int
+) -> dict[int, float]:
+    """mean_i max(best_i, e_i), e_i = 0.8 * <q_i, the last centroid that token i probes>.
+
+    About what MaxSim will be: by this "colxtr" chooses whom it re-ranks, where all is kept that was
+    seen. e_i stands for the best of the tokens in lists that nobody probed.
+    """
+    last = probes(query, collection.centroids, n_probe)[:, -1]
+    expected = 0.8 * (query * collection.centroids[last]).sum(axis=1)
+    return {int(d): float(np.maximum(found.best[:, d], expected).mean()) for d in found.candidates}
+
+
 def lower_bounds(found: Retrieval) -> dict[int, float]:
     """mean_i of the largest pooled similarity: at most MaxSim (ColBERTv2, section 3.5)."""
     return {int(d): float(found.best[:, d].mean()) for d in found.candidates}

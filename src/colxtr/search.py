@@ -54,13 +54,15 @@ class SearchSettings:
         quality: From 0, the fastest, to 1, all but exact: chooses `n_probe` and `rerank` where
             these are None. Default 0.5.
         n_probe: Centroids that each query token looks into. Default 3 at quality 0, 8 at 0.5, 21 at
-            1, up to a million tokens, beyond that with their fourth root; all of them in
+            1, up to a million tokens, beyond that with their third root; all of them in
             collections below 100,000 tokens, and for "xtr" and "colbert" with n_bits=16. "exact"
             has no use for it.
         k_prime: Tokens that each query token keeps, of those it sees; the lowest of them is what
-            is imputed. Default: all, where "colxtr" re-ranks (nothing seen is thrown away then, and
-            nothing imputed) and below 100,000 tokens; else 2 * sqrt(tokens of the collection):
-            2,000 of a million, 20,000 of 100 million, between the paper's 500 and 100,000.
+            is imputed. Default: all, where "colxtr" re-ranks (nothing seen is thrown away then;
+            where a document shows a query token nothing better, 0.8 of the product with the last
+            centroid that the token looks into stands in) and below 100,000 tokens; else
+            2 * sqrt(tokens of the collection): 2,000 of a million, 20,000 of 100 million, between
+            the paper's 500 and 100,000.
         rerank: For "colxtr": how many of the best documents (at least k) get their full MaxSim; 0
             for none. By default as many as may come among the k best, as far as can be told from
             those before; for k=10 up to 32 at quality 0, 130 at 0.5, 520 at 1, beyond a million
@@ -88,7 +90,7 @@ class SearchSettings:
 
     def n_probe_chosen(self, n_tokens: int) -> int:
         """`n_probe`, or what `quality` makes of it in a collection of so many tokens."""
-        growth = float(max(1.0, n_tokens / BASE_TOKENS) ** 0.25)
+        growth = float(max(1.0, n_tokens / BASE_TOKENS) ** (1 / 3))
         return self.n_probe or round(8 * (8 / 3) ** (2 * self.quality - 1) * growth)
 
     def rerank_chosen(self, k: int, n_tokens: int) -> int:
@@ -238,12 +240,12 @@ class Search:
     def rerank_promising(self, ranking: Ranking, k: int) -> Ranking:
         """The same, but stops where the next document would have to gain more than is likely.
 
-        MaxSim over all tokens exceeds what was found by about as much for one document as for
-        another. Once the next document needs 2 (`quality` 0) to 6 (1) standard deviations more than
+        MaxSim over all tokens exceeds what was expected by about as much for one document as for
+        another. Once the next document needs 2 (`quality` 0) to 5 (1) standard deviations more than
         the mean of that to come among the k best, it and all that follow stay out.
         """
         ordinals, estimates = ranking
-        unlikely = 2 + 4 * self.settings.quality
+        unlikely = 2 + 3 * self.settings.quality
         scores = self.maxsim(ordinals[: max(k, FIRST_RERANKED)])
         while len(scores) < len(ordinals):
             done = len(scores)
@@ -269,7 +271,10 @@ def _colxtr(search: Search, k: int) -> Ranking:
     rerank = search.settings.rerank_chosen(k, search.collection.n_tokens)
     if rerank and search.all_lists and search.collection.allowed is not None:
         return search.rerank(search.collection.with_tokens(), k)  # the same, and reads no others
-    ranking = Ranking(*search.candidates().best_imputed(rerank or k))
+    if rerank and search.settings.k_prime is None:
+        ranking = Ranking(*search.candidates(thresholds=False).best_expected(rerank))
+    else:
+        ranking = Ranking(*search.candidates().best_imputed(rerank or k))
     if not rerank:
         return ranking
     if search.settings.rerank is None:
