@@ -309,7 +309,8 @@ def test_segments_do_not_matter(tmp_path: Path) -> None:
         ({"quality": 0}, 100, 3, 150),
         ({"quality": 1}, 10, 21, 520),
         ({"quality": 1, "n_probe": 5, "rerank": 7}, 10, 5, 10),
-        ({"rerank": 0}, 10, 8, 0),
+        ({"rerank": 0}, 10, 16, 0),
+        ({"method": "xtr"}, 10, 32, 130),
     ],
 )
 def test_quality_chooses_what_is_not_given(

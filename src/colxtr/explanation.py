@@ -48,9 +48,8 @@ def gather_evidence(
     tokens, centroids = segment.decompress(local)
     similarities = c.codec.as_searched(embeddings) @ tokens.T
     kept, thresholds = _kept(c, embeddings, settings, similarities, centroids)
-    imputes = settings.method == "xtr" or (settings.method == "colxtr" and settings.rerank == 0)
     evidence = [
-        _evidence(row, kept[i], float(thresholds[i]), imputes=imputes)
+        _evidence(row, kept[i], float(thresholds[i]), imputes=settings.ends_imputed)
         for i, row in enumerate(similarities)
     ]
     values = [e.similarity if e.imputed is None else e.imputed for e in evidence]

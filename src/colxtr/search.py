@@ -54,9 +54,10 @@ class SearchSettings:
         quality: From 0, the fastest, to 1, all but exact: chooses `n_probe` and `rerank` where
             these are None. Default 0.5.
         n_probe: Centroids that each query token looks into. Default 3 at quality 0, 8 at 0.5, 21 at
-            1, up to a million tokens, beyond that with their third root; all of them in
-            collections below 100,000 tokens, and for "xtr" and "colbert" with n_bits=16. "exact"
-            has no use for it.
+            1, up to a million tokens, beyond that with their third root; where no MaxSim makes up
+            for what was not seen, twice ("colxtr" with `rerank` 0) or four times as many ("xtr",
+            whose tokens see their own lists only). All of them in collections below 100,000
+            tokens, and for "xtr" and "colbert" with n_bits=16. "exact" has no use for it.
         k_prime: Tokens that each query token keeps, of those it sees; the lowest of them is what
             is imputed. Default: all, where "colxtr" re-ranks (nothing seen is thrown away then;
             where a document shows a query token nothing better, 0.8 of the product with the last
@@ -91,7 +92,13 @@ class SearchSettings:
     def n_probe_chosen(self, n_tokens: int) -> int:
         """`n_probe`, or what `quality` makes of it in a collection of so many tokens."""
         growth = float(max(1.0, n_tokens / BASE_TOKENS) ** (1 / 3))
-        return self.n_probe or round(8 * (8 / 3) ** (2 * self.quality - 1) * growth)
+        least = 4 if self.method == "xtr" else 2 if self.ends_imputed else 1
+        return self.n_probe or round(least * 8 * (8 / 3) ** (2 * self.quality - 1) * growth)
+
+    @property
+    def ends_imputed(self) -> bool:
+        """Whether documents keep the scores that were imputed, and none gets its MaxSim."""
+        return self.method == "xtr" or (self.method == "colxtr" and self.rerank == 0)
 
     def rerank_chosen(self, k: int, n_tokens: int) -> int:
         """`rerank`, or what `quality`, `k` and the tokens make of it; at least k, unless 0."""
