@@ -305,16 +305,25 @@ def test_the_recipes_run(name: str, tmp_path: Path) -> None:
 
     source = (save_t5 if "xtr" in name else save_bert)(tmp_path / "source")
     folder = stanford_files(tmp_path / "data", scored=name.startswith("colbertv2"))
-    if name == "builtin":
+    where = [f"model.source={json.dumps(str(source))}"]
+    if name.startswith("builtin"):
         folder = write_beir(tmp_path / "beir", tiny_set())
-    where = [
-        f"model.source={json.dumps(str(source))}",
-        f"data.collections={json.dumps([str(folder)])}",
-    ]
+        where.append(f"data.tuples={json.dumps(str(mined(tmp_path / 'tuples.jsonl')))}")
+    where.append(f"data.collections={json.dumps([str(folder)])}")
     settings = read_recipe(RECIPES / f"{name}.toml", [*where, *SMALL, "data.store="])
     result = train(settings, load_data(settings.data), tmp_path / "run")
     assert result.steps == 3
     assert all(0 < loss < 100 for loss in losses(tmp_path / "run"))
+
+
+def mined(path: Path) -> Path:
+    """The tuples of `tiny_set` in a file as `colxtr mine` writes it."""
+    lines = [
+        json.dumps({"query_id": each.query_id, "document_ids": each.document_ids}) + "\n"
+        for each in tiny_set().tuples
+    ]
+    path.write_text("".join(lines))
+    return path
 
 
 def stanford_files(folder: Path, *, scored: bool) -> Path:
