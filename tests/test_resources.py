@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from colxtr import cpus
 from colxtr.cpus import in_order
 from colxtr.errors import InputError
 from colxtr.memory import as_bytes, as_text
@@ -75,3 +77,25 @@ def test_what_is_no_amount_of_memory(amount: int | str) -> None:
 
 def test_amounts_as_text() -> None:
     assert [as_text(n) for n in (1, 250_000_000, 1_500_000_000)] == ["1 MB", "250 MB", "1.5 GB"]
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "exactly"),
+    [
+        ("x86_64", "fpu avx2 avx512f avx512bw", False),
+        ("x86_64", "fpu avx2 avx512f avx512_vnni", True),
+        ("AMD64", "fpu avx2 avx_vnni", True),
+        ("AMD64", None, False),
+        ("aarch64", "fp asimd", True),
+        ("arm64", None, True),
+    ],
+)
+def test_processors_that_saturate_are_known(
+    machine: str, flags: str | None, exactly: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "cpuinfo"
+    if flags is not None:
+        info.write_text(f"processor : 0\nflags\t\t: {flags}\n", encoding="ascii")
+    monkeypatch.setattr(cpus, "_CPU_INFO", info)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    assert cpus.adds_byte_products_exactly() is exactly

@@ -1,8 +1,13 @@
-"""How many processors this process may use, and work spread over them. Knows no work itself."""
+"""How many processors this process may use, what they are, and work spread over them.
+
+Knows no work itself.
+"""
 
 from __future__ import annotations
 
 import os
+import platform
+import re
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +18,8 @@ Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")  # "max 100000", or microseconds per period
+_CPU_INFO = Path("/proc/cpuinfo")  # Linux only
+_X86 = ("x86_64", "amd64", "i386", "i686", "x86")
 
 
 def available_cpus() -> int:
@@ -33,6 +40,20 @@ def _container_quota() -> int | None:
         return None if quota == "max" else -(-int(quota) // int(period))
     except (OSError, ValueError, ZeroDivisionError):
         return None
+
+
+def adds_byte_products_exactly() -> bool:
+    """Whether products of unsigned and signed bytes are added up in 32 bits.
+
+    x86 before VNNI adds them up in pairs of 16 bits, which saturate; other architectures never do.
+    False also where nobody tells (x86 without /proc/cpuinfo).
+    """
+    if platform.machine().lower() not in _X86:
+        return True
+    try:
+        return re.search(r"\bavx(512)?_vnni\b", _CPU_INFO.read_text(encoding="ascii")) is not None
+    except (OSError, ValueError):
+        return False
 
 
 def in_order(
