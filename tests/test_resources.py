@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,3 +102,30 @@ def test_processors_that_saturate_are_known(
     monkeypatch.setattr(cpus, "_CPU_INFO", info)
     monkeypatch.setattr("platform.machine", lambda: machine)
     assert cpus.adds_byte_products_exactly() is exactly
+
+
+_FAULTS = """
+import resource, sys
+import numpy as np
+from colxtr.memory import keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+np.ones(2**23)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(8):
+    np.ones(2**23)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators are left alone")
+def test_freed_memory_is_kept_for_the_next_block() -> None:
+    given, kept = (
+        int(
+            subprocess.run(
+                [sys.executable, "-c", _FAULTS, how], check=True, capture_output=True
+            ).stdout
+        )
+        for how in ("give", "keep")
+    )
+    assert kept < given / 4

@@ -13,6 +13,7 @@ from colxtr.training.batches import BatchOrder, key_of
 from colxtr.training.schedules import rate_at
 from colxtr.training.settings import BatchSettings, OptimizerSettings
 from colxtr.training.starting import judged_pairs
+from colxtr.training.tuple_files import mix
 
 
 def test_an_epoch_has_every_tuple_once_whatever_the_number_of_processes() -> None:
@@ -54,6 +55,26 @@ def test_negatives_first_or_drawn() -> None:
     both = [drawn[0].scores, drawn[1].scores]
     assert {scores[0] for batch in both for scores in batch if scores} == {6.0}
     assert len({scores for batch in both for scores in batch}) > 3
+
+
+def test_batches_of_one_collection() -> None:
+    sets = {name: tiny_set(n, seed=n) for name, n in (("a", 11), ("b", 7), ("c", 3))}
+    given = mix(sets)
+    settings = BatchSettings(size=4, from_one_collection=True)
+    order = BatchOrder(given, settings, seed=0)
+    owner = {key_of(name): name.partition(":")[0] for name in given.documents}
+    seen: list[str] = []
+    for number in range(10):  # two epochs of five batches: two of a, one of b, two of what is left
+        batch = order[number]
+        counts = Counter(owner[own[0]] for own in batch.own)
+        seen.append(next(iter(counts)) if len(counts) == 1 else "mixed")
+        assert BatchOrder(given, settings, seed=0)[number] == batch
+    assert Counter(seen[:5])["a"] >= 2
+    assert Counter(seen[:5])["b"] >= 1
+    assert Counter(seen[:5])["mixed"] >= 1
+    assert seen[:5] != seen[5:] or order[0].queries != order[5].queries
+    asked = [query for number in range(5) for query in order[number].queries]
+    assert len(asked) == len(set(asked)) == 20  # of 21
 
 
 def test_judged_pairs() -> None:

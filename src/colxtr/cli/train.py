@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from colxtr.memory import keep_freed_memory
+
 if TYPE_CHECKING:
     from colxtr.training.run import Progress, TrainResult
 
@@ -41,7 +43,7 @@ def train(
 
     \b
     Examples:
-        colxtr train recipes/builtin-1.toml --output runs/builtin-1
+        colxtr train recipes/builtin.toml --output runs/builtin
         colxtr train my.toml -o runs/a --set model.source=bert-base-uncased --set model.dim=128
         colxtr train my.toml -o runs/b --set data.collections='["scifact", "nq=data/nq"]'
         colxtr train my.toml -o runs/c --set batches.size=16 --set batches.accumulate=3
@@ -59,6 +61,7 @@ def train(
     from colxtr.training.trainer import train as run  # noqa: PLC0415
 
     warnings.showwarning = _show_warning
+    keep_freed_memory()
     data = load_data(chosen.data)
     shown = _Lines(as_json)
     try:

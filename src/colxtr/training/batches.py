@@ -6,6 +6,7 @@ to remember of it. Knows nothing of models or losses.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from colxtr.errors import InputError
-from colxtr.training.sets import NWayTuple, TrainingSet
+from colxtr.training.sets import NWayTuple, TrainingSet, collection_of
 from colxtr.training.settings import BatchSettings
 
 Ordinals = Sequence[int]
@@ -99,10 +100,30 @@ class BatchOrder:
         return [self._set.documents[name] for name in names]
 
     def _permutation(self, epoch: int) -> np.ndarray:
+        """The tuples' ordinals in the order of an epoch, one batch after the other."""
         if self._epoch is None or self._epoch[0] != epoch:
             generator = np.random.default_rng([self._seed, epoch])
-            self._epoch = epoch, generator.permutation(len(self._set.tuples))
+            order = generator.permutation(len(self._set.tuples))
+            if self._settings.from_one_collection:
+                order = self._by_collection(order, generator)
+            self._epoch = epoch, order
         return self._epoch[1]
+
+    def _by_collection(self, order: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """The same, but each batch is of one collection, as far as a collection fills batches."""
+        size = self._settings.size * self._processes
+        parts = [order[self._collections[order] == each] for each in np.unique(self._collections)]
+        whole = [part[: len(part) // size * size] for part in parts]
+        rest = np.concatenate([part[len(part) // size * size :] for part in parts])
+        generator.shuffle(rest)
+        batches = np.concatenate([*whole, rest[: len(rest) // size * size]]).reshape(-1, size)
+        return generator.permutation(batches).ravel()
+
+    @functools.cached_property
+    def _collections(self) -> np.ndarray:
+        """A number for the collection of each tuple, (n_tuples,)."""
+        names = [collection_of(example.query_id) for example in self._set.tuples]
+        return np.unique(names, return_inverse=True)[1]
 
     def _taken(self, example: NWayTuple, ordinal: int, epoch: int) -> NWayTuple:
         """The tuple with the relevant document and `n_ways` - 1 of its negatives."""

@@ -41,3 +41,8 @@ class TrainingSet:
     documents: Mapping[str, str]
     tuples: Sequence[NWayTuple]
     positives: Mapping[str, frozenset[str]]
+
+
+def collection_of(identifier: str) -> str:
+    """The collection that an id belongs to, where several are told apart as NAME:ID; else ""."""
+    return identifier.partition(":")[0] if ":" in identifier else ""

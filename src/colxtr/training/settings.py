@@ -31,6 +31,8 @@ class ModelSettings:
             embeddings of so many documents and as many queries; 0: from random weights.
         query_weights_from: Weigh query tokens by inverse document frequency, counted in so many
             documents; 0: as the model does, if it does (docs/training.md).
+        dropout: Of all layers; None keeps the model's own. 0 saves a third of a step: attention
+            without it is fused.
         query_length: Most tokens of a query; None keeps the model's own.
         document_length: Most tokens of a document; likewise.
     """
@@ -40,6 +42,7 @@ class ModelSettings:
     projection: str | None = _choice(None, "linear", "mlp", "residual")
     start_from_texts: int = _range(0, 0)
     query_weights_from: int = _range(0, 0)
+    dropout: float | None = _range(None, 0, 0.9)
     query_length: int | None = _range(None, 2, 32_768)
     document_length: int | None = _range(None, 2, 32_768)
 
@@ -121,6 +124,8 @@ class BatchSettings:
         size: Tuples to a batch, on each process.
         n_ways: Documents taken of a tuple, the relevant one included; None: all.
         negatives: Which, of more: the "first" ones, or a "sample" that differs in each epoch.
+        from_one_collection: Whether the tuples of a batch are of one collection, so that in-batch
+            negatives are about the same matters; what fills no batch is mixed.
         accumulate: Batches to a step. In-batch negatives are those of one batch.
         tokens_per_forward: Padded tokens that go through the encoder at once: texts of like length
             together, so that little of it is padding. 2,048 to 8,192 suits processors; a GPU
@@ -133,6 +138,7 @@ class BatchSettings:
     size: int = _range(48, 1)
     n_ways: int | None = _range(None, 1)
     negatives: str = _choice("first", "first", "sample")
+    from_one_collection: bool = False
     accumulate: int = _range(1, 1)
     tokens_per_forward: int = _range(8192, 1)
     gradient_cache: bool = False

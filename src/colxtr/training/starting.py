@@ -14,6 +14,8 @@ from colxtr.training.sets import NWayTuple, TrainingSet
 from colxtr.training.settings import DataSettings, ModelSettings
 from colxtr.training.tuple_files import Collection, read_collections, read_training_set
 
+_DROPOUTS = ("dropout", "dropout_prob", "attention_dropout")
+
 
 def load_data(settings: DataSettings) -> TrainingSet:
     """Read what a recipe trains on.
@@ -75,6 +77,8 @@ def load_start(settings: ModelSettings, training_set: TrainingSet, seed: int) ->
         query_length=settings.query_length,
         document_length=settings.document_length,
     )
+    if settings.dropout is not None:
+        set_dropout(model, settings.dropout)
     if settings.start_from_texts:
         initialise_projection(
             model,
@@ -88,6 +92,18 @@ def load_start(settings: ModelSettings, training_set: TrainingSet, seed: int) ->
             _spread(training_set.queries, settings.query_weights_from),
         )
     return model
+
+
+def set_dropout(model: Any, share: float) -> None:
+    """Let all layers of a model drop this share of what they pass on, while it is trained."""
+    from torch import nn  # noqa: PLC0415 (heavy)
+
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = share
+        for name in _DROPOUTS:  # attention that drops its weights itself
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, share)
 
 
 def _spread(texts: Any, most: int) -> list[str]:
