@@ -13,6 +13,7 @@ import onnx
 import pytest
 
 import tiny_models
+from colxtr import Index
 from colxtr import encoder as encoder_module
 from colxtr.documents import Document
 from colxtr.encoder import Encoder
@@ -110,6 +111,15 @@ def test_windows_reach_the_end_of_a_document(folder: Path) -> None:
     assert len(encoder.encode_documents([text])[0]) == 220
     assert len(encoder.encode_documents([text], windows=True)[0]) == 8003
     assert encoder.document_tokens(text, windows=True)[-2].text == "red"
+
+
+@pytest.mark.parametrize(("windows", "n_tokens"), [({}, 8003), ({"windows": False}, 220)])
+def test_an_index_holds_the_whole_of_a_long_document(
+    windows: dict[str, bool], n_tokens: int, folder: Path, tmp_path: Path
+) -> None:
+    with Index.create(tmp_path / "index", encoder=folder, **windows) as index:
+        index.add(["fox " * 8000 + "red"])
+        assert index.info().n_tokens == n_tokens
 
 
 def test_titles_are_encoded_before_the_text(folder: Path) -> None:

@@ -60,7 +60,7 @@ class Index:
         dim: int | None = None,
         n_bits: int = 2,
         n_centroids: int | None = None,
-        windows: bool = False,
+        windows: bool = True,
         seed: int = 0,
         overwrite: bool = False,
         memory_limit: int | str | None = None,
@@ -77,8 +77,8 @@ class Index:
             dim: Length of the embeddings, for an index that gets embeddings only.
             n_bits: Bits per dimension: 1, 2, 4, 8, or 16 for half precision without compression.
             n_centroids: Default: 16 * sqrt(tokens).
-            windows: Encode texts beyond the encoder's limit in overlapping windows; by default
-                they are cut.
+            windows: Encode texts beyond the encoder's limit whole, in overlapping windows; False
+                cuts them.
             seed: Of everything random: the same documents give the same index.
             overwrite: Replace an index that is at `path`.
             memory_limit: For `add` and `add_embeddings`, where they are not given their own.

@@ -43,9 +43,10 @@ def index(  # noqa: PLR0917 (typer passes by name)
     windows: Annotated[
         bool,
         typer.Option(
-            "--windows", help="Encode texts beyond the model's limit in windows; else they are cut."
+            "--windows/--cut",
+            help="Texts beyond the model's limit: whole, in overlapping windows, or cut.",
         ),
-    ] = False,
+    ] = True,
     memory_limit: MemoryLimit = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many documents.")] = None,
     as_json: AsJson = False,

@@ -94,7 +94,7 @@ class EmbeddedCollection:
 def embed(
     collection: JudgedCollection, encoder: Encoder, cache: Path, *, progress: bool = False
 ) -> tuple[EmbeddedCollection, dict[str, Any]]:
-    """Encode the documents of a collection, but for the parts that are there already.
+    """Encode the documents of a collection whole, but for the parts that are there already.
 
     Args:
         collection: What to encode.
@@ -106,7 +106,7 @@ def embed(
         The embeddings, and the figures: n_documents, n_tokens, dim, encoding_seconds (of all
         parts, whenever they were made).
     """
-    folder = cache / f"{encoder.fingerprint}-{collection.digest}"
+    folder = cache / f"{encoder.fingerprint}-{collection.digest}-whole"
     make_folder(folder)
     total = len(collection.doc_ids)
     seconds = 0.0
@@ -119,7 +119,7 @@ def embed(
                 advance.skip(len(some))
             else:
                 start = time.perf_counter()
-                arrays = encoder.encode_documents(some)
+                arrays = encoder.encode_documents(some, windows=True)  # as an index does
                 _write_part(folder, number, arrays, time.perf_counter() - start)
                 advance(len(some))
             seconds += float(_figures(done)["seconds"])
