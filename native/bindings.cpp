@@ -18,6 +18,7 @@
 #include "maxsim.h"
 #include "packing.h"
 #include "panels.h"
+#include "promising.h"
 #include "query.h"
 #include "segment.h"
 #include "skim.h"
@@ -358,6 +359,13 @@ void require_same(const Query& query, const MappedCollection& self) {
     require(&query.codec() == self.collection.codec, "the query was made for another codec");
 }
 
+void require_known(const MappedCollection& self, const Vector<std::uint64_t>& ordinals) {
+    for (std::size_t i = 0; i < ordinals.shape(0); ++i)
+        if (self.collection.holding(ordinals(i)) == nullptr)
+            throw nb::value_error(
+                ("the ordinal " + std::to_string(ordinals(i)) + " is in no segment").c_str());
+}
+
 using Scores = void (*)(const Query&, const Collection&, const std::uint64_t*, std::size_t, float*);
 
 template <Scores scores_of>
@@ -365,9 +373,7 @@ nb::ndarray<nb::numpy, float> document_scores(const Query& query, const MappedCo
                                               Vector<std::uint64_t> ordinals) {
     require_same(query, self);
     require(scores_of != skim || query.has_levels(), "the query was made without levels");
-    for (std::size_t i = 0; i < ordinals.shape(0); ++i)
-        require(self.collection.holding(ordinals(i)) != nullptr,
-                "the ordinal " + std::to_string(ordinals(i)) + " is in no segment");
+    require_known(self, ordinals);
     Result<float> scores({ordinals.shape(0)});
     {
         nb::gil_scoped_release release;
@@ -405,6 +411,22 @@ nb::tuple ranking(const std::vector<Scored>& found) {
         scores.values[i] = found[i].score;
     }
     return nb::make_tuple(ordinals.take(), scores.take());
+}
+
+nb::tuple best_promising_of(const Query& query, const MappedCollection& self,
+                            Vector<std::uint64_t> ordinals, Vector<float> estimates, std::size_t k,
+                            std::size_t first, double unlikely, std::size_t finalists) {
+    require_same(query, self);
+    require_known(self, ordinals);
+    require_size(estimates, 0, ordinals.shape(0), "estimates");
+    require(k > 0, "k is 0; at least 1 is possible");
+    std::vector<Scored> found;
+    {
+        nb::gil_scoped_release release;
+        found = best_promising(query, self.collection, ordinals.data(), estimates.data(),
+                               ordinals.shape(0), {k, first, unlikely, finalists});
+    }
+    return ranking(found);
 }
 
 nb::tuple best_imputed(const Candidates& candidates, std::size_t k, bool retrieved_only) {
@@ -500,7 +522,9 @@ NB_MODULE(_native, m) {
         .def("probes", &probes)
         .def("levels", &levels_of)
         .def("skim", &document_scores<skim>, "collection"_a, "ordinals"_a)
-        .def("maxsim", &document_scores<maxsim>, "collection"_a, "ordinals"_a);
+        .def("maxsim", &document_scores<maxsim>, "collection"_a, "ordinals"_a)
+        .def("best_promising", &best_promising_of, "collection"_a, "ordinals"_a, "estimates"_a,
+             "k"_a, "first"_a, "unlikely"_a, "finalists"_a);
 
     nb::class_<Candidates>(m, "Candidates")
         .def("__init__", &make_candidates, nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>(),

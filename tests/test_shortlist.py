@@ -127,6 +127,30 @@ def test_skimming(index: Index, instruction_set: str) -> None:
         assert np.array_equal(found[::-1], ready.skim(collection.native, ordinals[::-1].copy()))
 
 
+@pytest.mark.parametrize("unlikely", [-1, 0, 1, 3, 100])
+@pytest.mark.parametrize("k", [1, 7, 40])
+def test_reranking_stops_where_nothing_is_likely(index: Index, k: int, unlikely: float) -> None:
+    collection, random = collection_of(index), np.random.default_rng(k)
+    ordinals = random.permutation(N_DOCUMENTS)[:300].astype(np.uint64)
+    for query in queries(index):
+        ready = collection.codec.query(query, 3)
+        scores = ready.maxsim(collection.native, ordinals)
+        estimates = scores + random.normal(0, 0.03, len(scores)).astype(np.float32)
+        order = np.argsort(-estimates)
+        some, estimates, scores = ordinals[order], estimates[order], scores[order]
+        n = reference.n_promising(estimates, scores, k, 16, unlikely)
+        expected = reference.top(dict(zip(some[:n].tolist(), scores.tolist(), strict=False)), k)
+        for levels in (False, True):
+            found = collection.codec.query(query, 3, levels=levels).best_promising(
+                collection.native, some, estimates, k, first=16, unlikely=unlikely, finalists=300
+            )
+            if not levels or unlikely == 100:  # else it is skimmed scores that decide
+                assert list(zip(*(a.tolist() for a in found), strict=True)) == expected
+            else:
+                of_all = dict(zip(some.tolist(), scores.tolist(), strict=True))
+                assert [of_all[d] for d in found[0].tolist()] == found[1].tolist()
+
+
 def test_neither_threads_nor_instructions_matter(index: Index) -> None:
     collection = collection_of(index)
     ordinals = np.arange(N_DOCUMENTS, dtype=np.uint64)

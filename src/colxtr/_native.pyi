@@ -95,6 +95,16 @@ class Query:
     def maxsim(
         self, collection: Collection, ordinals: NDArray[np.uint64]
     ) -> NDArray[np.float32]: ...
+    def best_promising(
+        self,
+        collection: Collection,
+        ordinals: NDArray[np.uint64],
+        estimates: NDArray[np.float32],
+        k: int,
+        first: int,
+        unlikely: float,
+        finalists: int,
+    ) -> Ranking: ...
 
 Ranking = tuple[NDArray[np.uint64], NDArray[np.float32]]
 

@@ -309,6 +309,23 @@ def skimmed(query: Floats, document: Floats, centroids: Floats) -> float:
     return float(similarities[:, near].max(axis=1).mean())
 
 
+def n_promising(estimates: Floats, scores: Floats, k: int, first: int, unlikely: float) -> int:
+    """How many documents are scored, of those in the order of estimates of their scores.
+
+    max(k, first), and as long as the next might yet come among the k best, twice as many. It might
+    if it need not exceed its estimate by more than the mean of those before it did, and `unlikely`
+    standard deviations.
+    """
+    done = max(k, first)
+    while done < len(estimates):
+        gains = scores[:done] - estimates[:done]
+        needed = np.sort(scores[:done])[-k] - estimates[done]
+        if needed > gains.mean() + unlikely * gains.std():
+            break
+        done *= 2
+    return min(done, len(estimates))
+
+
 def lower_bounds(found: Retrieval) -> dict[int, float]:
     """mean_i of the largest pooled similarity: at most MaxSim (ColBERTv2, section 3.5)."""
     return {int(d): float(found.best[:, d].mean()) for d in found.candidates}

@@ -260,13 +260,6 @@ class Search:
         with kernels.damage_reported():
             return self._query.maxsim(self.collection.native, ordinals)
 
-    def skim(self, ordinals: NDArray[np.uint64]) -> Floats:
-        """About the same, (n,): over the tokens that are likely to matter."""
-        if not self._glances:
-            return self.maxsim(ordinals)
-        with kernels.damage_reported():
-            return self._query.skim(self.collection.native, ordinals)
-
     def rerank(self, ordinals: NDArray[np.uint64], k: int) -> Ranking:
         """The k best of some documents by MaxSim over all their tokens, decompressed."""
         return _best(ordinals, self.maxsim(ordinals), k)
@@ -279,21 +272,16 @@ class Search:
         than the mean of that to come among the k best, it and all that follow stay out. Documents
         are skimmed first, where that is possible, and only the best of them scored.
         """
-        ordinals, estimates = ranking
-        unlikely = 2.5 + 3 * self.settings.quality
-        scores = self.skim(ordinals[: max(k, FIRST_RERANKED)])
-        while len(scores) < len(ordinals):
-            done = len(scores)
-            gains = scores - estimates[:done]
-            needed = np.partition(scores, done - k)[done - k] - estimates[done]
-            if needed > gains.mean() + unlikely * gains.std():
-                break
-            following = ordinals[done : 2 * done]
-            scores = np.concatenate([scores, self.skim(following)])
-        if not self._glances:
-            return _best(ordinals[: len(scores)], scores, k)
-        finalists = _best(ordinals[: len(scores)], scores, k + max(FINALISTS, k // 2))
-        return self.rerank(finalists.ordinals, k)
+        with kernels.damage_reported():
+            found = self._query.best_promising(
+                self.collection.native,
+                *ranking,
+                k=k,
+                first=FIRST_RERANKED,
+                unlikely=2.5 + 3 * self.settings.quality,
+                finalists=k + max(FINALISTS, k // 2),
+            )
+        return Ranking(*found)
 
     def rank(self, k: int) -> Ranking:
         """The k best documents, k >= 1; fewer if the method finds fewer."""
