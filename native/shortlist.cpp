@@ -11,7 +11,7 @@ namespace colxtr {
 
 namespace {
 
-constexpr std::size_t RANGE_BYTES = std::size_t{1} << 18;  // of rows: half of a small second cache
+constexpr std::size_t RANGE_BYTES = std::size_t{1} << 19;  // of rows: half of a second cache
 constexpr std::size_t LISTS_AHEAD = 8;
 
 // Some documents with a token in the lists: their ordinals and sums.
@@ -75,7 +75,7 @@ class Glance {
         std::size_t n_touched = 0;
         std::memset(rows, 0, count * stride);
         for (std::size_t i = 0; i < lists_.size(); ++i) {
-            if (i + LISTS_AHEAD < lists_.size()) ask_for(i + LISTS_AHEAD);
+            if (i + LISTS_AHEAD < lists_.size()) ask_for(i + LISTS_AHEAD, count);
             const Stretch& list = lists_[i];
             const Segment& segment = *list.segment;
             const std::uint64_t end =
@@ -92,11 +92,15 @@ class Glance {
         n_seen_ += n_touched;
     }
 
-    void ask_for(std::size_t i) const {
-        const Packed& ordinals = lists_[i].segment->ordinals;
-        const std::size_t last = lists_[i].end * ordinals.width / 8;
-        for (std::size_t byte = ends_[i] * ordinals.width / 8; byte <= last; byte += 64)
-            prefetch_line(ordinals.bytes + byte);
+    // Asks for what the next `count` ordinals' share of a list is likely to be.
+    void ask_for(std::size_t i, std::size_t count) const {
+        const Segment& segment = *lists_[i].segment;
+        const std::size_t left = lists_[i].end - ends_[i];
+        const std::size_t share =
+            std::min(left, (lists_[i].end - lists_[i].begin) * count / segment.n_documents + 1);
+        const std::size_t last = (ends_[i] + share) * segment.ordinals.width / 8;
+        for (std::size_t byte = ends_[i] * segment.ordinals.width / 8; byte <= last; byte += 64)
+            prefetch_line(segment.ordinals.bytes + byte);
         for (std::size_t lane = 0; lane < query_.stride(); lane += 64)
             prefetch_line(query_.levels(lists_[i].centroid) + lane);
     }

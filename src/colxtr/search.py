@@ -30,7 +30,7 @@ EXHAUSTIVE_BELOW = 100_000  # tokens: less saves nothing that is worth a lost do
 
 BASE_TOKENS = 1_000_000  # the defaults are those of such a collection; larger ones need more
 FIRST_RERANKED = 16  # documents, before it is asked whether to go on
-SHORTLISTED = 6  # documents that are more than glanced at, for each that may be re-ranked
+SHORTLISTED = 9  # documents that are more than glanced at, for each that may be re-ranked
 FINALISTS = 10  # documents beyond k (or half as many as k) whose skimmed scores are made exact
 
 Floats = NDArray[np.float32]
@@ -56,8 +56,8 @@ class SearchSettings:
         quality: From 0, the fastest, to 1, all but exact: chooses `n_probe` and `rerank` where
             these are None. Default 0.5.
         n_probe: Centroids that each query token looks into. Default 3 at quality 0, 8 at 0.5, 21 at
-            1, up to a million tokens, beyond that with their square root (with the third where all
-            tokens of the lists are decompressed); where no MaxSim makes up for what was not seen,
+            1, up to a million tokens, beyond that with their power of 0.45 (with the third root where
+            all tokens of the lists are decompressed); where no MaxSim makes up for what was not seen,
             twice ("colxtr" with `rerank` 0) or four times as many ("xtr", whose tokens see their
             own lists only). All of them in collections below 100,000 tokens, and for "xtr" and
             "colbert" with n_bits=16. "exact" has no use for it.
@@ -94,7 +94,7 @@ class SearchSettings:
 
     def n_probe_chosen(self, n_tokens: int) -> int:
         """`n_probe`, or what `quality` makes of it in a collection of so many tokens."""
-        growth = float(max(1.0, n_tokens / BASE_TOKENS) ** (1 / 2 if self.glances else 1 / 3))
+        growth = float(max(1.0, n_tokens / BASE_TOKENS) ** (0.45 if self.glances else 1 / 3))
         least = 32 if self.method == "xtr" else 16 if self.ends_imputed else 8
         return self.n_probe or round(least * (8 / 3) ** (2 * self.quality - 1) * growth)
 
@@ -112,16 +112,12 @@ class SearchSettings:
         """`rerank`, or what `quality`, `k` and the tokens make of it; at least k, unless 0."""
         if self.rerank is None:
             growth = float(max(1.0, n_tokens / BASE_TOKENS) ** (1 / 3))
-            return max(k, round(self._base_rerank(k) * growth))
+            return max(k, round(130 * 4 ** (2 * self.quality - 1) * (0.6 + 0.04 * k) * growth))
         return max(k, self.rerank) if self.rerank else 0
 
     def shortlist_chosen(self, k: int, n_tokens: int) -> int:
         """How many documents are more than glanced at, where `glances`."""
-        growth = sqrt(max(1.0, n_tokens / BASE_TOKENS))
-        return ceil(SHORTLISTED * max(k, self.rerank or self._base_rerank(k)) * growth)
-
-    def _base_rerank(self, k: int) -> float:
-        return float(130 * 4 ** (2 * self.quality - 1) * (0.6 + 0.04 * k))
+        return SHORTLISTED * self.rerank_chosen(k, n_tokens)
 
 
 class Collection:
