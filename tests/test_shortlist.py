@@ -197,6 +197,16 @@ def test_embeddings_of_any_length_have_no_levels(tmp_path: Path) -> None:
             assert len(index.search_embeddings(made.tokens(4), n_probe=1)) == 2
 
 
+def test_levels_that_would_fill_the_memory_are_done_without(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("colxtr.search.EXHAUSTIVE_BELOW", 0)
+    monkeypatch.setattr("colxtr.search.MOST_LEVELS", 16 * 300)
+    glances = [Search(collection_of(index), q, SearchSettings())._glances for q in queries(index)]
+    assert glances == [True, True, True, False, False]
+    assert len(index.search_embeddings(queries(index)[-1])) == 10
+
+
 def test_what_needs_levels_says_so() -> None:
     made = Clustered(seed=4, dim=DIM)
     codec = trained(made.tokens(100), n_bits=2, n_centroids=8)

@@ -30,6 +30,7 @@ EXHAUSTIVE_BELOW = 100_000  # tokens: less saves nothing that is worth a lost do
 
 BASE_TOKENS = 1_000_000  # the defaults are those of such a collection; larger ones need more
 FIRST_RERANKED = 16  # documents, before it is asked whether to go on
+MOST_LEVELS = 1 << 26  # bytes of memory for a glance
 SHORTLISTED = 9  # documents that are more than glanced at, for each that may be re-ranked
 FINALISTS = 10  # documents beyond k (or half as many as k) whose skimmed scores are made exact
 
@@ -200,10 +201,15 @@ class Search:
         self.collection, self.settings = collection, settings
         n_probe = 0 if settings.method == "exact" else self._n_probe()
         self.all_lists = n_probe == collection.codec.n_centroids
-        self._glances = settings.glances and not self.all_lists and collection.codec.has_levels
+        self._glances = settings.glances and not self.all_lists and self._fits(len(embeddings))
         self._query = collection.codec.query(
             embeddings, 0 if self.all_lists else n_probe, threads, levels=self._glances
         )
+
+    def _fits(self, n_query_tokens: int) -> bool:
+        """Whether there can be levels, a byte for each query token and centroid."""
+        codec = self.collection.codec
+        return codec.has_levels and n_query_tokens * codec.n_centroids <= MOST_LEVELS
 
     def _n_probe(self) -> int:
         codec, settings = self.collection.codec, self.settings
