@@ -58,10 +58,10 @@ class SearchSettings:
             these are None. Default 0.5.
         n_probe: Centroids that each query token looks into. Default 3 at quality 0, 8 at 0.5, 21 at
             1, up to a million tokens, beyond that with their power of 0.45 (with their third root
-            where all tokens of the lists are decompressed); where no MaxSim makes up for what was
-            not seen, twice ("colxtr" with `rerank` 0) or four times as many ("xtr", whose tokens
-            see their own lists only). All of them in collections below 100,000 tokens, and for
-            "xtr" and "colbert" with n_bits=16. "exact" has no use for it.
+            for other methods than "colxtr", with a `k_prime`, or without re-ranking); where no
+            MaxSim makes up for what was not seen, twice ("colxtr" with `rerank` 0) or four times as
+            many ("xtr", whose tokens see their own lists only). All of them in collections below
+            100,000 tokens, and for "xtr" and "colbert" with n_bits=16. "exact" has no use for it.
         k_prime: Tokens that each query token keeps, of those it sees; the lowest of them is what
             is imputed. Default: all, where "colxtr" re-ranks (nothing seen is thrown away then;
             where a document shows a query token nothing better, 0.8 of the product with the last
