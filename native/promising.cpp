@@ -11,8 +11,8 @@ namespace colxtr {
 
 namespace {
 
-// What the k-th best score so far is above an estimate, in standard deviations of the gains over
-// estimates so far, from their mean; a document that would gain no less than others is likely.
+// Whether the next document would have to exceed its estimate by more than is likely, judged by
+// those before it, to come among the k best.
 bool is_unlikely(const std::vector<float>& scores, std::size_t done, const float* estimates,
                  const Promise& promise) {
     double sum = 0, squares = 0;
