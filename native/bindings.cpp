@@ -18,8 +18,10 @@
 #include "maxsim.h"
 #include "packing.h"
 #include "panels.h"
+#include "promising.h"
 #include "query.h"
 #include "segment.h"
+#include "skim.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -324,15 +326,17 @@ void make_collection(MappedCollection* self, nb::handle_t<Codec> codec, nb::list
 }
 
 void make_query(Query* self, const Codec& codec, Matrix<float> embeddings, std::size_t n_probe,
-                std::size_t threads) {
+                std::size_t threads, bool levels) {
     require_size(embeddings, 1, codec.dim(), "embeddings");
     require(embeddings.shape(0) > 0, "a query needs at least one token");
     require(n_probe <= codec.n_centroids(), "n_probe is " + std::to_string(n_probe) + "; up to " +
                                                 std::to_string(codec.n_centroids()) +
                                                 " are possible");
     require(threads > 0, "threads is 0; at least 1 is needed");
+    require(!levels || (n_probe > 0 && !codec.is_half() && !codec.has_lengths()),
+            "levels go with probes, codes, and tokens of length 1");
     nb::gil_scoped_release release;
-    new (self) Query(codec, embeddings.data(), embeddings.shape(0), n_probe, threads);
+    new (self) Query(codec, embeddings.data(), embeddings.shape(0), n_probe, threads, levels);
 }
 
 nb::ndarray<nb::numpy, std::uint32_t> probes(const Query& query) {
@@ -342,27 +346,45 @@ nb::ndarray<nb::numpy, std::uint32_t> probes(const Query& query) {
     return centroids.take();
 }
 
+nb::ndarray<nb::numpy, std::uint8_t> levels_of(const Query& query) {
+    require(query.has_levels(), "the query was made without levels");
+    const std::size_t n = query.n_tokens();
+    Result<std::uint8_t> levels({query.codec().n_centroids(), n});
+    for (std::size_t c = 0; c < query.codec().n_centroids(); ++c)
+        std::copy_n(query.levels(c), n, levels.values + c * n);
+    return levels.take();
+}
+
 void require_same(const Query& query, const MappedCollection& self) {
     require(&query.codec() == self.collection.codec, "the query was made for another codec");
 }
 
-nb::ndarray<nb::numpy, float> maxsim_of(const Query& query, const MappedCollection& self,
-                                        Vector<std::uint64_t> ordinals) {
-    require_same(query, self);
+void require_known(const MappedCollection& self, const Vector<std::uint64_t>& ordinals) {
     for (std::size_t i = 0; i < ordinals.shape(0); ++i)
-        require(self.collection.holding(ordinals(i)) != nullptr,
-                "the ordinal " + std::to_string(ordinals(i)) + " is in no segment");
+        if (self.collection.holding(ordinals(i)) == nullptr)
+            throw nb::value_error(
+                ("the ordinal " + std::to_string(ordinals(i)) + " is in no segment").c_str());
+}
+
+using Scores = void (*)(const Query&, const Collection&, const std::uint64_t*, std::size_t, float*);
+
+template <Scores scores_of>
+nb::ndarray<nb::numpy, float> document_scores(const Query& query, const MappedCollection& self,
+                                              Vector<std::uint64_t> ordinals) {
+    require_same(query, self);
+    require(scores_of != skim || query.has_levels(), "the query was made without levels");
+    require_known(self, ordinals);
     Result<float> scores({ordinals.shape(0)});
     {
         nb::gil_scoped_release release;
-        maxsim(query, self.collection, ordinals.data(), ordinals.shape(0), scores.values);
+        scores_of(query, self.collection, ordinals.data(), ordinals.shape(0), scores.values);
     }
     return scores.take();
 }
 
 void make_candidates(Candidates* self, const Query& query, const MappedCollection& collection,
                      std::size_t k_prime, bool all_lists, bool own_lists, bool thresholds,
-                     std::optional<Vector<std::uint8_t>> allowed) {
+                     std::size_t shortlist, std::optional<Vector<std::uint8_t>> allowed) {
     require_same(query, collection);
     Pooling pooling;
     if (allowed) {
@@ -370,6 +392,9 @@ void make_candidates(Candidates* self, const Query& query, const MappedCollectio
                 "allowed has too few bits for the ordinals");
         pooling.allowed = allowed->data();
     }
+    require(!shortlist || (query.has_levels() && !all_lists),
+            "a shortlist needs levels, and lists that were probed");
+    pooling.shortlist = shortlist;
     pooling.k_prime = k_prime;
     pooling.all_lists = all_lists;
     pooling.own_lists = own_lists;
@@ -386,6 +411,22 @@ nb::tuple ranking(const std::vector<Scored>& found) {
         scores.values[i] = found[i].score;
     }
     return nb::make_tuple(ordinals.take(), scores.take());
+}
+
+nb::tuple best_promising_of(const Query& query, const MappedCollection& self,
+                            Vector<std::uint64_t> ordinals, Vector<float> estimates, std::size_t k,
+                            std::size_t first, double unlikely, std::size_t finalists) {
+    require_same(query, self);
+    require_known(self, ordinals);
+    require_size(estimates, 0, ordinals.shape(0), "estimates");
+    require(k > 0, "k is 0; at least 1 is possible");
+    std::vector<Scored> found;
+    {
+        nb::gil_scoped_release release;
+        found = best_promising(query, self.collection, ordinals.data(), estimates.data(),
+                               ordinals.shape(0), {k, first, unlikely, finalists});
+    }
+    return ranking(found);
 }
 
 nb::tuple best_imputed(const Candidates& candidates, std::size_t k, bool retrieved_only) {
@@ -477,14 +518,18 @@ NB_MODULE(_native, m) {
 
     nb::class_<Query>(m, "Query")
         .def("__init__", &make_query, nb::keep_alive<1, 2>(), "codec"_a, "embeddings"_a,
-             "n_probe"_a = 0, "threads"_a = 1)
+             "n_probe"_a = 0, "threads"_a = 1, "levels"_a = false)
         .def("probes", &probes)
-        .def("maxsim", &maxsim_of, "collection"_a, "ordinals"_a);
+        .def("levels", &levels_of)
+        .def("skim", &document_scores<skim>, "collection"_a, "ordinals"_a)
+        .def("maxsim", &document_scores<maxsim>, "collection"_a, "ordinals"_a)
+        .def("best_promising", &best_promising_of, "collection"_a, "ordinals"_a, "estimates"_a,
+             "k"_a, "first"_a, "unlikely"_a, "finalists"_a);
 
     nb::class_<Candidates>(m, "Candidates")
         .def("__init__", &make_candidates, nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>(),
              "query"_a, "collection"_a, "k_prime"_a, "all_lists"_a = false, "own_lists"_a = false,
-             "thresholds"_a = true, "allowed"_a = nb::none())
+             "thresholds"_a = true, "shortlist"_a = 0, "allowed"_a = nb::none())
         .def("best_imputed", &best_imputed, "k"_a, "retrieved_only"_a = false)
         .def("best_expected", &best_expected, "k"_a)
         .def("best_lower_bounds", &best_lower_bounds, "k"_a)

@@ -8,6 +8,7 @@
 #include "kernels.h"
 #include "rows.h"
 #include "select.h"
+#include "shortlist.h"
 #include "threads.h"
 
 namespace colxtr {
@@ -29,12 +30,12 @@ class Candidates::Part {
  public:
     // n_documents: at most, of all parts; n_tokens: that this part will get.
     Part(const Query& query, Workspace::Part& room, std::size_t n_ordinals, std::size_t n_documents,
-         std::size_t n_tokens, const Pooling& pooling)
+         std::size_t n_tokens, const Pooling& pooling, const std::uint8_t* allowed)
         : query_(query),
           room_(room),
           stride_(query.stride()),
           k_prime_(pooling.k_prime),
-          allowed_(pooling.allowed),
+          allowed_(allowed),
           keeps_rows_(pooling.thresholds && pooling.k_prime > 0),
           seen_(query.n_tokens()),
           lowest_(stride_, NEVER) {
@@ -64,19 +65,16 @@ class Candidates::Part {
     void add(const Stretch& stretch, const float* base, const Probed* probed) {
         const Segment& segment = *stretch.segment;
         if (blocks_[at_].block.count && blocks_[at_].block.segment != &segment) step();
-        for (std::size_t position = stretch.begin; position < stretch.end; ++position) {
-            const std::uint64_t ordinal = segment.first_ordinal + segment.ordinal(position);
-            if (allowed_ && !is_allowed(ordinal)) continue;
-            Filled& filled = blocks_[at_];
-            Query::Block& block = filled.block;
-            prefetch_line(room_.slots.data() + ordinal);
-            segment.prefetch_code(position);
-            filled.owners[block.count] = ordinal;
-            filled.probed[block.count] = probed;
-            block.segment = &segment;
-            block.bases[block.count] = base;
-            block.positions[block.count++] = position;
-            if (block.count == Query::BLOCK) step();
+        if (!allowed_) {
+            for (std::size_t position = stretch.begin; position < stretch.end; ++position)
+                add(segment, position, base, probed);
+            return;
+        }
+        std::uint32_t found[Query::BLOCK];
+        for (std::size_t first = stretch.begin; first < stretch.end; first += Query::BLOCK) {
+            const std::size_t n = std::min(Query::BLOCK, stretch.end - first);
+            const std::size_t count = find_allowed(segment, first, n, found);
+            for (std::size_t i = 0; i < count; ++i) add(segment, first + found[i], base, probed);
         }
     }
 
@@ -97,8 +95,32 @@ class Candidates::Part {
     }
 
  private:
-    bool is_allowed(std::uint64_t ordinal) const {
-        return allowed_[ordinal / 8] >> (ordinal % 8) & 1;
+    void add(const Segment& segment, std::size_t position, const float* base,
+             const Probed* probed) {
+        const std::uint64_t ordinal = segment.first_ordinal + segment.ordinal(position);
+        Filled& filled = blocks_[at_];
+        Query::Block& block = filled.block;
+        prefetch_line(room_.slots.data() + ordinal);
+        segment.prefetch_code(position);
+        filled.owners[block.count] = ordinal;
+        filled.probed[block.count] = probed;
+        block.segment = &segment;
+        block.bases[block.count] = base;
+        block.positions[block.count++] = position;
+        if (block.count == Query::BLOCK) step();
+    }
+
+    // Which of the `n` tokens from `first` on belong to documents that count, without a branch that
+    // nobody can guess.
+    std::size_t find_allowed(const Segment& segment, std::size_t first, std::size_t n,
+                             std::uint32_t* found) const {
+        std::size_t count = 0;
+        for (std::size_t i = 0; i < n; ++i) {
+            const std::uint64_t ordinal = segment.first_ordinal + segment.ordinal(first + i);
+            found[count] = static_cast<std::uint32_t>(i);
+            count += allowed_[ordinal / 8] >> (ordinal % 8) & 1;
+        }
+        return count;
     }
 
     // A block of tokens on its way.
@@ -194,32 +216,6 @@ class Candidates::Part {
     std::size_t at_ = 0;  // the block that is being filled
 };
 
-std::vector<Candidates::Stretch> Candidates::find_lists(const Collection& collection,
-                                                        const Pooling& pooling) {
-    std::vector<std::uint32_t> probed = query_.probes();
-    std::sort(probed.begin(), probed.end());
-    probed.erase(std::unique(probed.begin(), probed.end()), probed.end());
-    std::vector<Stretch> found;
-    for (const Segment* segment : collection.segments) {
-        const auto add = [&](std::size_t list) {
-            found.push_back({segment, segment->list_centroids[list], segment->list_offsets[list],
-                             segment->list_offsets[list + 1]});
-            n_tokens_ += found.back().end - found.back().begin;
-        };
-        if (pooling.all_lists) {
-            for (std::size_t list = 0; list < segment->n_lists; ++list) add(list);
-            continue;
-        }
-        const std::uint32_t *begin = segment->list_centroids, *end = begin + segment->n_lists;
-        const std::uint32_t* at = begin;
-        for (const std::uint32_t centroid : probed) {
-            at = std::lower_bound(at, end, centroid);
-            if (at != end && *at == centroid) add(static_cast<std::size_t>(at - begin));
-        }
-    }
-    return found;
-}
-
 namespace {
 
 // By centroid, for those that are probed: which query tokens probe it.
@@ -238,19 +234,25 @@ std::vector<Probed> probers(const Query& query) {
 
 Candidates::Candidates(const Query& query, const Collection& collection, const Pooling& pooling)
     : query_(query), thresholds_(query.stride(), NONE) {
-    const std::vector<Stretch> stretches = find_lists(collection, pooling);
+    const std::vector<Stretch> stretches = find_lists(query, collection, pooling.all_lists);
+    std::size_t n_tokens = 0;
+    for (const Stretch& each : stretches) n_tokens += each.end - each.begin;
     const std::vector<Probed> probed =
         pooling.own_lists && !pooling.all_lists ? probers(query) : std::vector<Probed>();
     const std::size_t n_parts =
-        std::max<std::size_t>(1, std::min(query.threads(), n_tokens_ / (8 * Query::BLOCK)));
+        std::max<std::size_t>(1, std::min(query.threads(), n_tokens / (8 * Query::BLOCK)));
     auto& rooms = lease_->parts;
     if (rooms.size() < n_parts) rooms.resize(n_parts);
     parts_.reserve(n_parts);
-    const std::size_t share = (n_tokens_ + n_parts - 1) / n_parts;
+    if (pooling.shortlist > 0 && n_tokens > GLANCED * pooling.shortlist)
+        shortlisted_ = shortlist(query, collection, stretches, EXPECTED, pooling.shortlist,
+                                 pooling.allowed, *lease_);
+    const std::uint8_t* allowed = shortlisted_.empty() ? pooling.allowed : shortlisted_.data();
+    const std::size_t share = (n_tokens + n_parts - 1) / n_parts;
     const std::size_t n_ordinals = static_cast<std::size_t>(collection.n_ordinals());
     for (std::size_t p = 0; p < n_parts; ++p)
-        parts_.emplace_back(query, rooms[p], n_ordinals, std::min(n_ordinals, n_tokens_), share,
-                            pooling);
+        parts_.emplace_back(query, rooms[p], n_ordinals, std::min(n_ordinals, n_tokens), share,
+                            pooling, allowed);
     std::vector<std::uint32_t> centroids;
     for (const Stretch& each : stretches) centroids.push_back(each.centroid);
     std::vector<const float*> bases(stretches.size());

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "collection.h"
+#include "lists.h"
 #include "query.h"
 #include "top.h"
 #include "workspace.h"
@@ -23,6 +24,10 @@ struct Pooling {
     bool own_lists = false;   // each query token sees the lists that it probed, not all of them
     std::size_t k_prime = 0;  // tokens that each query token keeps of those it sees; 0 for all
     bool thresholds = true;   // false if nobody will ask for them
+    // How many documents are looked at after a first glance (shortlist.h), if there are more than
+    // GLANCED tokens for each of them; 0 for all. Not with `all_lists`, and only of a query that
+    // has levels.
+    std::size_t shortlist = 0;
     // A bit for each ordinal, the lowest of a byte first: whether the document counts; null if all
     // do. The tokens of the others are passed over.
     const std::uint8_t* allowed = nullptr;
@@ -31,6 +36,8 @@ struct Pooling {
 class Candidates {
  public:
     static constexpr float EXPECTED = 0.8f;  // docs/log.md, "what was not probed"
+    // With fewer tokens in the lists for each document of a shortlist, a glance saves nothing.
+    static constexpr std::size_t GLANCED = 8;
 
     // The query must outlive them.
     Candidates(const Query& query, const Collection& collection, const Pooling& pooling);
@@ -59,24 +66,18 @@ class Candidates {
     std::vector<std::uint64_t> retrieved() const;
 
  private:
-    struct Stretch {  // neighbouring tokens of one list
-        const Segment* segment;
-        std::uint32_t centroid;
-        std::size_t begin, end;
-    };
     class Part;
 
-    std::vector<Stretch> find_lists(const Collection& collection, const Pooling& pooling);
     bool keeps(std::size_t document, const std::vector<float>& floors) const;
     std::vector<Scored> best_by(const float* floors, std::size_t k, bool retrieved_only) const;
     std::vector<float> just_below_thresholds() const;
 
     const Query& query_;
     Lease lease_;
-    std::size_t n_tokens_ = 0;
-    std::vector<std::size_t> seen_;  // (n_tokens of the query): tokens that it sees
-    std::vector<Part> parts_;        // joined in the first
-    std::vector<float> thresholds_;  // (stride), in columns
+    std::vector<std::uint8_t> shortlisted_;  // a bit for each ordinal; empty for no choice
+    std::vector<std::size_t> seen_;          // (n_tokens of the query): tokens that it sees
+    std::vector<Part> parts_;                // joined in the first
+    std::vector<float> thresholds_;          // (stride), in columns
 };
 
 }  // namespace colxtr

@@ -123,6 +123,34 @@ struct Kernels {
     // STRIP.
     void (*maxima)(const float* rows, std::size_t n_rows, std::size_t stride, float* const* into);
 
+    // into[row][lane] = rows[row][lane] * factors[lane], rounded to the nearest integer, equally
+    // near ones to the even, not below 1 and not above 255; stride is a multiple of STRIP, here and
+    // below.
+    void (*to_levels)(const float* rows, std::size_t n_rows, std::size_t stride,
+                      const float* factors, std::uint8_t* into);
+
+    // Raises rows[ordinal - first] to at least `levels`, (stride), for the ordinals at `begin` and
+    // after it, which are packed integers of `width` bits, up to `end` or the first one that is not
+    // in first .. first + n_rows - 1, differences modulo 2^64; returns where it stopped. Appends
+    // the numbers of the rows that began with 0 to touched[0 .. *n_touched - 1], which has room for
+    // n_rows + 1. No level is 0.
+    std::size_t (*raise_levels)(const std::uint8_t* ordinals, unsigned width, std::size_t begin,
+                                std::size_t end, std::uint64_t first, std::uint64_t n_rows,
+                                const std::uint8_t* levels, std::size_t stride, std::uint8_t* rows,
+                                std::uint32_t* touched, std::size_t* n_touched);
+
+    // sums[i] = 1 + the sum over lanes of what rows[which[i]][lane] has above floors[lane].
+    void (*sum_levels)(const std::uint8_t* rows, const std::uint32_t* which, std::size_t n,
+                       std::size_t stride, const std::uint8_t* floors, std::uint32_t* sums);
+
+    // Which of the rows, each (stride), come in some lane within margins[lane] of the largest level
+    // that any row has there, and to at least least[lane]: their numbers, ascending; returns how
+    // many. `largest`: room for stride levels.
+    std::size_t (*find_near)(const std::uint8_t* const* rows, std::size_t n_rows,
+                             std::size_t stride, const std::uint8_t* margins,
+                             const std::uint8_t* least, std::uint8_t* largest,
+                             std::uint32_t* found);
+
     // IEEE half precision to single; n is a multiple of 8, `from` aligned to 2.
     void (*half_to_float)(const std::uint16_t* from, std::size_t n, float* into);
 };

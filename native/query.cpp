@@ -18,6 +18,14 @@ constexpr std::size_t CENTROIDS = 512;  // of one piece of work: their rows stay
 // Products that are kept for the tokens to come: writing and reading more costs more than to
 // multiply again with the few centroids that these have.
 constexpr std::size_t KEPT_BYTES = std::size_t{8} << 20;
+constexpr std::size_t KEPT_BESIDE_LEVELS = std::size_t{2} << 20;  // few tokens ask for them then
+
+constexpr int MOST_LEVEL = 255;
+
+std::uint8_t to_level(float level) {
+    return static_cast<std::uint8_t>(
+        std::min(std::max(std::nearbyint(level), 0.0f), static_cast<float>(MOST_LEVEL)));
+}
 
 // Kernels read whole tiles of rows.
 std::size_t up_to_tile(std::size_t count) { return (count + ROWS - 1) / ROWS * ROWS; }
@@ -25,17 +33,23 @@ std::size_t up_to_tile(std::size_t count) { return (count + ROWS - 1) / ROWS * R
 }  // namespace
 
 Query::Query(const Codec& codec, const float* embeddings, std::size_t n_tokens, std::size_t n_probe,
-             std::size_t threads)
+             std::size_t threads, bool levels)
     : codec_(codec),
       n_tokens_(n_tokens),
       threads_(threads),
       columns_(stride() * codec.dim()),
       scales_(stride()),
-      weights_(stride()) {
+      weights_(stride()),
+      lengths_(stride()),
+      factors_(stride()),
+      steps_(stride()),
+      margins_(stride()),
+      least_(stride()) {
     Buffer<float> rotated(n_tokens * codec.dim());
     codec.rotate(embeddings, n_tokens, rotated.data());
     quantise(rotated.data());
-    meet_centroids(n_probe);
+    if (levels) measure_levels();
+    meet_centroids(n_probe, levels);
     if (codec.is_half()) {
         half_columns_ = Panels(embeddings, n_tokens, codec.dim());
         for (std::size_t i = 0; i < reach_.size(); ++i) reach_[i] *= scales_[i];
@@ -49,8 +63,12 @@ void Query::quantise(const float* embeddings) {
     const std::size_t dim = codec_.dim();
     for (std::size_t i = 0; i < n_tokens_; ++i) {
         const float* embedding = embeddings + i * dim;
-        float largest = 0;
-        for (std::size_t d = 0; d < dim; ++d) largest = std::max(largest, std::fabs(embedding[d]));
+        float largest = 0, square = 0;
+        for (std::size_t d = 0; d < dim; ++d) {
+            largest = std::max(largest, std::fabs(embedding[d]));
+            square += embedding[d] * embedding[d];
+        }
+        lengths_[i] = std::sqrt(square);
         scales_[i] = largest / 127;
         const float inverse = largest > 0 ? 127 / largest : 0;
         std::int8_t* column = columns_.data() + i / STRIP * STRIP * dim + i % STRIP * 4;
@@ -58,6 +76,27 @@ void Query::quantise(const float* embeddings) {
             column[d / 4 * 4 * STRIP + d % 4] =
                 static_cast<std::int8_t>(std::nearbyint(embedding[d] * inverse));
     }
+}
+
+// What makes levels of columns, so that the longest token's length is the highest one.
+void Query::measure_levels() {
+    const float longest = *std::max_element(lengths_.data(), lengths_.data() + n_tokens_);
+    std::fill(least_.data(), least_.data() + stride(), std::uint8_t{MOST_LEVEL});
+    if (longest <= 0) return;
+    const float near = NEAR / std::sqrt(static_cast<float>(n_tokens_ * codec_.dim()));
+    for (std::size_t i = 0; i < n_tokens_; ++i) {
+        factors_[i] = MOST_LEVEL / longest * scales_[i];
+        steps_[i] = scales_[i] > 0 ? 1 / factors_[i] : 0;
+        margins_[i] = to_level(near * MOST_LEVEL / longest * lengths_[i]);
+        if (lengths_[i] >= LIGHT * longest) least_[i] = 0;
+    }
+}
+
+Buffer<std::uint8_t> Query::floor_levels(const std::vector<float>& columns) const {
+    Buffer<std::uint8_t> floors(stride());
+    std::fill(floors.data(), floors.data() + stride(), std::uint8_t{MOST_LEVEL});
+    for (std::size_t i = 0; i < n_tokens_; ++i) floors[i] = to_level(columns[i] * factors_[i]);
+    return floors;
 }
 
 // Products of neighbouring centroids with all tokens; writes whole tiles.
@@ -97,13 +136,16 @@ void Query::find_bases(const std::uint32_t* centroids, std::size_t count, float*
 
 // The products of all centroids with all tokens, and the nearest centroids of each token: looked
 // for while a piece of the products is still in the cache.
-void Query::meet_centroids(std::size_t n_probe) {
+void Query::meet_centroids(std::size_t n_probe, bool levels) {
     const std::size_t n = codec_.n_centroids(), columns = stride();
     const std::size_t pieces = (n + CENTROIDS - 1) / CENTROIDS;
     const std::size_t threads = std::min(threads_, pieces);
-    const bool keep = n_probe == 0 || n * columns * sizeof(float) <= KEPT_BYTES;
+    const std::size_t most = levels ? KEPT_BESIDE_LEVELS : KEPT_BYTES;
+    const bool keep = n_probe == 0 || n * columns * sizeof(float) <= most;
     float* products = lease_->products.of((keep ? n + ROWS : threads * CENTROIDS) * columns);
     if (keep) products_ = products;
+    std::uint8_t* kept_levels = levels ? lease_->levels.of(n * columns) : nullptr;
+    levels_ = kept_levels;
     std::vector<std::vector<Top>> nearest(threads, std::vector<Top>(n_tokens_, Top(n_probe)));
     std::vector<Buffer<float>> floors;
     for (std::size_t t = 0; t < threads; ++t) {
@@ -116,6 +158,9 @@ void Query::meet_centroids(std::size_t n_probe) {
         const std::size_t first = piece * CENTROIDS, count = std::min(CENTROIDS, n - first);
         float* rows = products + (keep ? first : thread * CENTROIDS) * columns;
         multiply_centroids(first, count, rows);
+        if (levels)
+            kernels().to_levels(rows, count, columns, factors_.data(),
+                                kept_levels + first * columns);
         if (n_probe == 0) return;
         float* floor = floors[thread].data();
         for (std::size_t strip = 0; strip < columns; strip += STRIP)

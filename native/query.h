@@ -3,6 +3,9 @@
 // Query tokens are eight-bit integers times a scale of their own. What is compared while a query
 // is answered are *columns*: similarities divided by that scale, in rows of `stride` columns, one
 // for each query token, those beyond the last one zero. `weights` makes scores of them.
+//
+// *Levels* are similarities in eight bits, in steps of a 255th of the longest query token's length,
+// from 1 on: enough to choose which documents and tokens to look at.
 #pragma once
 
 #include <cstddef>
@@ -25,9 +28,9 @@ class Query {
 
     // embeddings: (n_tokens, dim). The codec must outlive the query. Looks for the `n_probe`
     // nearest centroids of each token. With 0 it looks for none, and keeps the products with all of
-    // them, however many: they will be needed many times.
+    // them, however many: they will be needed many times. `levels`: keeps the products as levels.
     Query(const Codec& codec, const float* embeddings, std::size_t n_tokens, std::size_t n_probe,
-          std::size_t threads);
+          std::size_t threads, bool levels);
 
     const Codec& codec() const { return codec_; }
     std::size_t n_tokens() const { return n_tokens_; }
@@ -47,6 +50,26 @@ class Query {
     const std::vector<std::uint32_t>& probes() const { return probes_; }
     // The product of each token with the last of these, in columns: (n_tokens); empty without.
     const std::vector<float>& reach() const { return reach_; }
+
+    // The levels of a centroid, (stride); only if they were asked for.
+    bool has_levels() const { return levels_ != nullptr; }
+    const std::uint8_t* levels(std::size_t centroid) const { return levels_ + centroid * stride(); }
+    // A column as a level that may be 0, (stride): 255 where there is no query token.
+    Buffer<std::uint8_t> floor_levels(const std::vector<float>& columns) const;
+    // What columns levels stand for, (stride).
+    void columns_of(const std::uint8_t* levels, float* columns) const {
+        const float* steps = steps_.data();
+        for (std::size_t i = 0, n = stride(); i < n; ++i)
+            columns[i] = static_cast<float>(levels[i]) * steps[i];
+    }
+    // For each query token, (stride): how far below the highest level of a document's centroids
+    // that of a token may lie for `skim` to look at the token, and what it must reach at least.
+    // NEAR lengths over the root of the dimensions, by which products with residuals shrink, and
+    // of the number of query tokens, whose errors average out. Query tokens of little weight ask
+    // for no token: 255.
+    static constexpr float NEAR = 1.25f, LIGHT = 0.1f;  // docs/log.md, "Skimming"
+    const std::uint8_t* margins() const { return margins_.data(); }
+    const std::uint8_t* least() const { return least_.data(); }
 
     // Tokens of one segment, and what is worked out of them.
     struct Block {
@@ -86,7 +109,8 @@ class Query {
 
  private:
     void quantise(const float* embeddings);
-    void meet_centroids(std::size_t n_probe);
+    void measure_levels();
+    void meet_centroids(std::size_t n_probe, bool levels);
     void multiply_centroids(std::size_t first, std::size_t count, float* into) const;
     void multiply_block(const std::uint32_t* centroids, std::size_t count, float* into) const;
 
@@ -95,10 +119,15 @@ class Query {
     Buffer<std::int8_t> columns_;  // in strips
     Panels half_columns_;          // with HALF the tokens meet the embeddings as they are
     Buffer<float> scales_, weights_;
+    Buffer<float> lengths_;  // of the tokens, (stride)
+    Buffer<float> factors_;  // from columns to levels, (stride)
+    Buffer<float> steps_;    // of a level in a column, (stride)
+    Buffer<std::uint8_t> margins_, least_;
     std::vector<std::uint32_t> probes_;
     std::vector<float> reach_;
     Lease lease_;
-    const float* products_ = nullptr;  // (n_centroids, stride), or null
+    const float* products_ = nullptr;       // (n_centroids, stride), or null
+    const std::uint8_t* levels_ = nullptr;  // likewise
 };
 
 }  // namespace colxtr

@@ -66,6 +66,13 @@ struct Segment {
         return found;
     }
 
+    // Asks for what `list_of` will read next, once that is there.
+    COLXTR_PREFETCH void prefetch_list(std::size_t position) const {
+        const std::size_t list = block_lists[position / BLOCK];
+        prefetch_line(list_offsets + list + 1);
+        prefetch_line(list_centroids + list);
+    }
+
     // The list that holds a list position.
     std::size_t list_of(std::size_t position) const {
         std::size_t list = block_lists[position / BLOCK];
@@ -88,13 +95,18 @@ struct Segment {
         if (gains) prefetch_line(gains + position);
     }
 
+    // Asks for what `list_of` will read first.
+    COLXTR_PREFETCH void prefetch_list_of(std::size_t position) const {
+        prefetch_line(block_lists.data() + position / BLOCK);
+    }
+
     // Asks for what `code`, `gain` and `list_of` will read, without waiting for it.
     COLXTR_PREFETCH void prefetch(std::size_t position) const {
         const std::uint8_t* first = code(position);
         for (std::size_t byte = 0; byte < code_bytes; byte += 64) prefetch_line(first + byte);
         prefetch_line(first + code_bytes - 1);
         if (gains) prefetch_line(gains + position);
-        prefetch_line(block_lists.data() + position / BLOCK);
+        prefetch_list_of(position);
     }
 };
 

@@ -106,8 +106,21 @@ struct T {
     }
 };
 
+#include "bytes_sse.inl"
+
+B B::from_floats(const float* values, const float* factors) {
+    __m128i rounded[4];
+    for (std::size_t i = 0; i < 4; ++i)
+        rounded[i] = _mm_cvtps_epi32(
+            _mm_mul_ps(_mm_loadu_ps(values + 4 * i), _mm_loadu_ps(factors + 4 * i)));
+    const __m128i bytes = _mm_packus_epi16(_mm_packs_epi32(rounded[0], rounded[1]),
+                                           _mm_packs_epi32(rounded[2], rounded[3]));
+    return {_mm_max_epu8(bytes, _mm_set1_epi8(1))};
+}
+
 #include "half_f16c.inl"
 #include "kernels.inl"
+#include "levels.inl"
 #include "nearest.inl"
 #include "scoring.inl"
 #include "trellis.inl"
@@ -116,8 +129,8 @@ struct T {
 
 namespace colxtr {
 extern const Kernels avx2_kernels;
-const Kernels avx2_kernels = {"avx2",         multiply,    improve,      score,
-                              find_between,   count_above, transform,    sum_maxima,
-                              search_trellis, maxima,      half_to_float};
+const Kernels avx2_kernels = {"avx2",      multiply,     improve,    score,          find_between,
+                              count_above, transform,    sum_maxima, search_trellis, maxima,
+                              to_levels,   raise_levels, sum_levels, find_near,      half_to_float};
 }  // namespace colxtr
 #endif

@@ -90,8 +90,17 @@ struct T {
     }
 };
 
+#include "bytes_sse.inl"
+
+B B::from_floats(const float* values, const float* factors) {
+    const __m512i rounded =
+        _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(values), _mm512_loadu_ps(factors)));
+    return {_mm512_cvtusepi32_epi8(_mm512_max_epi32(rounded, _mm512_set1_epi32(1)))};
+}
+
 #include "half_f16c.inl"
 #include "kernels.inl"
+#include "levels.inl"
 #include "nearest.inl"
 #include "scoring.inl"
 #include "trellis.inl"
@@ -102,6 +111,7 @@ namespace colxtr {
 extern const Kernels avx512_kernels;
 const Kernels avx512_kernels = {"avx512",       multiply,    improve,      score,
                                 find_between,   count_above, transform,    sum_maxima,
-                                search_trellis, maxima,      half_to_float};
+                                search_trellis, maxima,      to_levels,    raise_levels,
+                                sum_levels,     find_near,   half_to_float};
 }  // namespace colxtr
 #endif

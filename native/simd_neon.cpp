@@ -93,7 +93,28 @@ struct T {
     }
 };
 
+struct B {
+    uint8x16_t lanes;
+
+    static B load(const std::uint8_t* p) { return {vld1q_u8(p)}; }
+    static void store(std::uint8_t* p, B a) { vst1q_u8(p, a.lanes); }
+    static B max(B a, B b) { return {vmaxq_u8(a.lanes, b.lanes)}; }
+    static B above(B a, B b) { return {vqsubq_u8(a.lanes, b.lanes)}; }
+    static std::uint32_t sum(B a) { return vaddlvq_u8(a.lanes); }
+    static bool reaches(B a, B b) { return vmaxvq_u8(vcgeq_u8(a.lanes, b.lanes)) != 0; }
+    static B from_floats(const float* values, const float* factors) {
+        int16x4_t rounded[4];
+        for (std::size_t i = 0; i < 4; ++i)
+            rounded[i] = vqmovn_s32(
+                vcvtnq_s32_f32(vmulq_f32(vld1q_f32(values + 4 * i), vld1q_f32(factors + 4 * i))));
+        const uint8x8_t low = vqmovun_s16(vcombine_s16(rounded[0], rounded[1]));
+        const uint8x8_t high = vqmovun_s16(vcombine_s16(rounded[2], rounded[3]));
+        return {vmaxq_u8(vcombine_u8(low, high), vdupq_n_u8(1))};
+    }
+};
+
 #include "kernels.inl"
+#include "levels.inl"
 #include "nearest.inl"
 #include "scoring.inl"
 #include "trellis.inl"
@@ -107,8 +128,8 @@ void half_to_float(const std::uint16_t* from, std::size_t n, float* into) {
 
 namespace colxtr {
 extern const Kernels neon_kernels;
-const Kernels neon_kernels = {"neon",         multiply,    improve,      score,
-                              find_between,   count_above, transform,    sum_maxima,
-                              search_trellis, maxima,      half_to_float};
+const Kernels neon_kernels = {"neon",      multiply,     improve,    score,          find_between,
+                              count_above, transform,    sum_maxima, search_trellis, maxima,
+                              to_levels,   raise_levels, sum_levels, find_near,      half_to_float};
 }  // namespace colxtr
 #endif

@@ -111,7 +111,50 @@ struct T {
     }
 };
 
+struct B {
+    std::uint8_t lane[16];
+
+    static B load(const std::uint8_t* p) {
+        B a;
+        memcpy(a.lane, p, sizeof a.lane);
+        return a;
+    }
+    static void store(std::uint8_t* p, B a) { memcpy(p, a.lane, sizeof a.lane); }
+    static B max(B a, B b) {
+        for (std::size_t i = 0; i < 16; ++i)
+            a.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];
+        return a;
+    }
+    static B above(B a, B b) {
+        for (std::size_t i = 0; i < 16; ++i)
+            a.lane[i] = static_cast<std::uint8_t>((a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]) -
+                                                  b.lane[i]);
+        return a;
+    }
+    static std::uint32_t sum(B a) {
+        std::uint32_t found = 0;
+        for (std::size_t i = 0; i < 16; ++i) found += a.lane[i];
+        return found;
+    }
+    static bool reaches(B a, B b) {
+        bool found = false;
+        for (std::size_t i = 0; i < 16; ++i) found |= a.lane[i] >= b.lane[i];
+        return found;
+    }
+    static B from_floats(const float* values, const float* factors) {
+        constexpr float WHOLE = 12582912;  // 1.5 * 2^23: floats near it are integers
+        B a;
+        for (std::size_t i = 0; i < 16; ++i) {
+            const float level = values[i] * factors[i];
+            const float within = level < 1 ? 1 : level > 255 ? 255 : level;
+            a.lane[i] = static_cast<std::uint8_t>(within + WHOLE - WHOLE);
+        }
+        return a;
+    }
+};
+
 #include "kernels.inl"
+#include "levels.inl"
 #include "nearest.inl"
 #include "scoring.inl"
 #include "trellis.inl"
@@ -139,5 +182,6 @@ namespace colxtr {
 extern const Kernels scalar_kernels;
 const Kernels scalar_kernels = {"scalar",       multiply,    improve,      score,
                                 find_between,   count_above, transform,    sum_maxima,
-                                search_trellis, maxima,      half_to_float};
+                                search_trellis, maxima,      to_levels,    raise_levels,
+                                sum_levels,     find_near,   half_to_float};
 }  // namespace colxtr

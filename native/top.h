@@ -33,9 +33,7 @@ class Top {
             heap_.push_back(candidate);
             std::push_heap(heap_.begin(), heap_.end(), before);
         } else if (k_ > 0 && before(candidate, heap_.front())) {
-            std::pop_heap(heap_.begin(), heap_.end(), before);
-            heap_.back() = candidate;
-            std::push_heap(heap_.begin(), heap_.end(), before);
+            replace_worst(candidate);
         }
     }
 
@@ -51,6 +49,18 @@ class Top {
     }
 
  private:
+    // The candidate sinks from the top to where it belongs.
+    void replace_worst(Scored candidate) {
+        std::size_t at = 0;
+        for (std::size_t child = 1; child < k_; child = 2 * at + 1) {
+            if (child + 1 < k_ && before(heap_[child], heap_[child + 1])) ++child;
+            if (!before(candidate, heap_[child])) break;
+            heap_[at] = heap_[child];
+            at = child;
+        }
+        heap_[at] = candidate;
+    }
+
     std::size_t k_;
     std::vector<Scored> heap_;  // the worst on top
 };

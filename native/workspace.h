@@ -45,12 +45,15 @@ class Room {
 struct Workspace {
     struct Part {  // of one thread
         Room<float> rows, best;
+        Room<std::uint8_t> levels;
+        Room<std::uint32_t> touched, sums;
         // The slot of each document of the collection, NO_SLOT between queries.
         std::vector<std::uint32_t> slots;
     };
     static constexpr std::uint32_t NO_SLOT = UINT32_MAX;
 
     Room<float> products, bases;
+    Room<std::uint8_t> levels;
     std::vector<Part> parts;
 
     std::size_t bytes() const;
@@ -64,6 +67,7 @@ class Lease {
     Lease(const Lease&) = delete;
     Lease& operator=(const Lease&) = delete;
     Workspace* operator->() const { return workspace_.get(); }
+    Workspace& operator*() const { return *workspace_; }
 
  private:
     std::unique_ptr<Workspace> workspace_;

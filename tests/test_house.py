@@ -155,7 +155,8 @@ def test_nothing_is_pickled_and_torch_stays_in_its_room() -> None:
 
 def test_instruction_set_files_define_no_shared_symbols() -> None:
     """A weak symbol compiled for a new machine could be linked into the code for all."""
-    loops = ("kernels.inl", "nearest.inl", "scoring.inl", "trellis.inl", "half_f16c.inl")
+    loops = ("kernels.inl", "levels.inl", "nearest.inl", "scoring.inl", "trellis.inl")
+    loops += ("bytes_sse.inl", "half_f16c.inl")
     headers = [ROOT / "native" / name for name in ("kernels.h", *loops)]
     for path in [*sorted((ROOT / "native").glob("simd_*.cpp")), *headers]:
         allowed = {

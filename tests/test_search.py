@@ -323,7 +323,11 @@ def test_quality_chooses_what_is_not_given(
 
 
 def test_larger_collections_get_more() -> None:
-    assert SearchSettings().n_probe_chosen(8 * 10**6) == 16
+    assert SearchSettings().n_probe_chosen(8 * 10**6) == 20
+    assert SearchSettings(rerank=0).n_probe_chosen(8 * 10**6) == 32
+    assert SearchSettings(method="colbertv2").n_probe_chosen(8 * 10**6) == 16
+    assert SearchSettings().shortlist_chosen(10, 8 * 10**6) == 2340
+    assert SearchSettings(rerank=40).shortlist_chosen(10, 10**6) == 360
     assert SearchSettings().rerank_chosen(10, 8 * 10**6) == 260
     assert SearchSettings(n_probe=4, rerank=20).n_probe_chosen(10**9) == 4
     assert SearchSettings(n_probe=4, rerank=20).rerank_chosen(10, 10**9) == 20

@@ -87,11 +87,24 @@ class Query:
         embeddings: NDArray[np.float32],
         n_probe: int = 0,
         threads: int = 1,
+        levels: bool = False,
     ) -> None: ...
     def probes(self) -> NDArray[np.uint32]: ...
+    def levels(self) -> NDArray[np.uint8]: ...
+    def skim(self, collection: Collection, ordinals: NDArray[np.uint64]) -> NDArray[np.float32]: ...
     def maxsim(
         self, collection: Collection, ordinals: NDArray[np.uint64]
     ) -> NDArray[np.float32]: ...
+    def best_promising(
+        self,
+        collection: Collection,
+        ordinals: NDArray[np.uint64],
+        estimates: NDArray[np.float32],
+        k: int,
+        first: int,
+        unlikely: float,
+        finalists: int,
+    ) -> Ranking: ...
 
 Ranking = tuple[NDArray[np.uint64], NDArray[np.float32]]
 
@@ -109,6 +122,7 @@ class Candidates:
         all_lists: bool = False,
         own_lists: bool = False,
         thresholds: bool = True,
+        shortlist: int = 0,
         allowed: NDArray[np.uint8] | None = None,
     ) -> None: ...
     def best_imputed(self, k: int, retrieved_only: bool = False) -> Ranking: ...

@@ -157,6 +157,11 @@ class Codec:
         """Number of centroids."""
         return len(self.arrays["centroids"])
 
+    @property
+    def has_levels(self) -> bool:
+        """Whether centroids stand for tokens: these have residuals, and length 1."""
+        return self.n_bits != HALF and "lengths" not in self.arrays
+
     @cached_property
     def native(self) -> kernels.Codec:
         """The same codec in the native module."""
@@ -187,7 +192,12 @@ class Codec:
         return rotated if rotation is None else rotated @ rotation.T
 
     def query(
-        self, embeddings: NDArray[np.float32], n_probe: int = 0, threads: int = 1
+        self,
+        embeddings: NDArray[np.float32],
+        n_probe: int = 0,
+        threads: int = 1,
+        *,
+        levels: bool = False,
     ) -> kernels.Query:
         """A query, (n_tokens, dim), n_tokens >= 1, prepared for segments of this codec.
 
@@ -195,8 +205,10 @@ class Codec:
             embeddings: Checked.
             n_probe: Nearest centroids to find for each token.
             threads: For all that is done with the query.
+            levels: Keep products with centroids in eight bits, for shortlists and skimming; only
+                if `has_levels`.
         """
-        return kernels.Query(self.native, embeddings, n_probe, threads)
+        return kernels.Query(self.native, embeddings, n_probe, threads, levels)
 
     def as_searched(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """A query's token embeddings, (n, dim), as the integers that stand for them in a search."""

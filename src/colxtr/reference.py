@@ -256,6 +256,76 @@ def expected_scores(
     return {int(d): float(np.maximum(found.best[:, d], expected).mean()) for d in found.candidates}
 
 
+def levels(query: Floats, vectors: Floats) -> NDArray[np.int64]:
+    """(n_query_tokens, n): products in steps of a 255th of the longest token's length, 1 to 255."""
+    return _in_levels(query @ vectors.T, query).clip(1, 255)
+
+
+def _in_levels(products: Floats, query: Floats) -> NDArray[np.int64]:
+    longest = np.linalg.norm(query, axis=1).max()
+    in_levels: NDArray[np.int64] = np.rint(255 / longest * products).astype(np.int64)
+    return in_levels.clip(0, 255)
+
+
+def glances(query: Floats, collection: Collection, n_probe: int) -> dict[int, float]:
+    """What a first glance at the documents in the probed lists tells: centroids stand for tokens.
+
+    As `expected_scores`, in levels, and summed: by this "colxtr" chooses whose tokens it reads.
+    """
+    nearest = probes(query, collection.centroids, n_probe)
+    last = collection.centroids[nearest[:, -1]]
+    floors = _in_levels(0.8 * (query * last).sum(axis=1), query)
+    seen = np.isin(collection.token_centroids, nearest)
+    best = np.zeros((len(query), int(collection.owners.max()) + 1), np.int64)
+    of_centroids = levels(query, collection.centroids)
+    for token in np.flatnonzero(seen):
+        row = of_centroids[:, collection.token_centroids[token]]
+        owner = collection.owners[token]
+        best[:, owner] = np.maximum(best[:, owner], row)
+    owners = np.unique(collection.owners[seen])
+    return {int(d): float(np.maximum(best[:, d], floors).sum()) for d in owners}
+
+
+def skimmed(query: Floats, document: Floats, centroids: Floats) -> float:
+    """About MaxSim: over a document's near tokens, the levels of centroids standing for products.
+
+    A token is near if the level of its centroid is within a margin of the highest in the document,
+    1.25 of the query token's length over the root of dimensions times query tokens, for a query
+    token of at least a tenth of the longest one's length; in a document of up to 64 tokens all are.
+
+    Args:
+        query: (n_query_tokens, dim).
+        document: (n_tokens, dim), n_tokens >= 1.
+        centroids: (n_tokens, dim), of its tokens.
+    """
+    lengths = np.linalg.norm(query, axis=1)
+    margins = np.rint(1.25 / np.sqrt(query.size) * 255 / lengths.max() * lengths)
+    of_centroids = levels(query, centroids)
+    near = (of_centroids >= of_centroids.max(axis=1, keepdims=True) - margins[:, None])[
+        lengths >= lengths.max() / 10
+    ].any(axis=0)
+    near |= len(document) <= 64
+    similarities = of_centroids * lengths.max() / 255 + query @ (document - centroids).T
+    return float(similarities[:, near].max(axis=1).mean())
+
+
+def n_promising(estimates: Floats, scores: Floats, k: int, first: int, unlikely: float) -> int:
+    """How many documents are scored, of those in the order of estimates of their scores.
+
+    max(k, first), and as long as the next might yet come among the k best, twice as many. It might
+    if it need not exceed its estimate by more than the mean of those before it did, and `unlikely`
+    standard deviations.
+    """
+    done = max(k, first)
+    while done < len(estimates):
+        gains = scores[:done] - estimates[:done]
+        needed = np.sort(scores[:done])[-k] - estimates[done]
+        if needed > gains.mean() + unlikely * gains.std():
+            break
+        done *= 2
+    return min(done, len(estimates))
+
+
 def lower_bounds(found: Retrieval) -> dict[int, float]:
     """mean_i of the largest pooled similarity: at most MaxSim (ColBERTv2, section 3.5)."""
     return {int(d): float(found.best[:, d].mean()) for d in found.candidates}

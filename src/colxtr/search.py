@@ -30,6 +30,9 @@ EXHAUSTIVE_BELOW = 100_000  # tokens: less saves nothing that is worth a lost do
 
 BASE_TOKENS = 1_000_000  # the defaults are those of such a collection; larger ones need more
 FIRST_RERANKED = 16  # documents, before it is asked whether to go on
+MOST_LEVELS = 1 << 26  # bytes of memory for a glance
+SHORTLISTED = 9  # documents that are more than glanced at, for each that may be re-ranked
+FINALISTS = 10  # documents beyond k (or half as many as k) whose skimmed scores are made exact
 
 Floats = NDArray[np.float32]
 
@@ -54,10 +57,11 @@ class SearchSettings:
         quality: From 0, the fastest, to 1, all but exact: chooses `n_probe` and `rerank` where
             these are None. Default 0.5.
         n_probe: Centroids that each query token looks into. Default 3 at quality 0, 8 at 0.5, 21 at
-            1, up to a million tokens, beyond that with their third root; where no MaxSim makes up
-            for what was not seen, twice ("colxtr" with `rerank` 0) or four times as many ("xtr",
-            whose tokens see their own lists only). All of them in collections below 100,000
-            tokens, and for "xtr" and "colbert" with n_bits=16. "exact" has no use for it.
+            1, up to a million tokens, beyond that with their power of 0.45 (with their third root
+            for other methods than "colxtr", with a `k_prime`, or without re-ranking); where no
+            MaxSim makes up for what was not seen, twice ("colxtr" with `rerank` 0) or four times as
+            many ("xtr", whose tokens see their own lists only). All of them in collections below
+            100,000 tokens, and for "xtr" and "colbert" with n_bits=16. "exact" has no use for it.
         k_prime: Tokens that each query token keeps, of those it sees; the lowest of them is what
             is imputed. Default: all, where "colxtr" re-ranks (nothing seen is thrown away then;
             where a document shows a query token nothing better, 0.8 of the product with the last
@@ -91,14 +95,19 @@ class SearchSettings:
 
     def n_probe_chosen(self, n_tokens: int) -> int:
         """`n_probe`, or what `quality` makes of it in a collection of so many tokens."""
-        growth = float(max(1.0, n_tokens / BASE_TOKENS) ** (1 / 3))
-        least = 4 if self.method == "xtr" else 2 if self.ends_imputed else 1
-        return self.n_probe or round(least * 8 * (8 / 3) ** (2 * self.quality - 1) * growth)
+        growth = float(max(1.0, n_tokens / BASE_TOKENS) ** (0.45 if self.glances else 1 / 3))
+        least = 32 if self.method == "xtr" else 16 if self.ends_imputed else 8
+        return self.n_probe or round(least * (8 / 3) ** (2 * self.quality - 1) * growth)
 
     @property
     def ends_imputed(self) -> bool:
         """Whether documents keep the scores that were imputed, and none gets its MaxSim."""
         return self.method == "xtr" or (self.method == "colxtr" and self.rerank == 0)
+
+    @property
+    def glances(self) -> bool:
+        """Whether centroids decide which documents, and which of their tokens, are looked at."""
+        return self.method == "colxtr" and self.rerank != 0 and self.k_prime is None
 
     def rerank_chosen(self, k: int, n_tokens: int) -> int:
         """`rerank`, or what `quality`, `k` and the tokens make of it; at least k, unless 0."""
@@ -106,6 +115,10 @@ class SearchSettings:
             growth = float(max(1.0, n_tokens / BASE_TOKENS) ** (1 / 3))
             return max(k, round(130 * 4 ** (2 * self.quality - 1) * (0.6 + 0.04 * k) * growth))
         return max(k, self.rerank) if self.rerank else 0
+
+    def shortlist_chosen(self, k: int, n_tokens: int) -> int:
+        """How many documents are more than glanced at, where `glances`."""
+        return SHORTLISTED * self.rerank_chosen(k, n_tokens)
 
 
 class Collection:
@@ -188,7 +201,15 @@ class Search:
         self.collection, self.settings = collection, settings
         n_probe = 0 if settings.method == "exact" else self._n_probe()
         self.all_lists = n_probe == collection.codec.n_centroids
-        self._query = collection.codec.query(embeddings, 0 if self.all_lists else n_probe, threads)
+        self._glances = settings.glances and not self.all_lists and self._fits(len(embeddings))
+        self._query = collection.codec.query(
+            embeddings, 0 if self.all_lists else n_probe, threads, levels=self._glances
+        )
+
+    def _fits(self, n_query_tokens: int) -> bool:
+        """Whether there can be levels, a byte for each query token and centroid."""
+        codec = self.collection.codec
+        return codec.has_levels and n_query_tokens * codec.n_centroids <= MOST_LEVELS
 
     def _n_probe(self) -> int:
         codec, settings = self.collection.codec, self.settings
@@ -210,7 +231,7 @@ class Search:
             return 0
         return 2 * isqrt(self.collection.n_tokens)
 
-    def candidates(self, *, thresholds: bool = True) -> kernels.Candidates:
+    def candidates(self, *, thresholds: bool = True, shortlist: int = 0) -> kernels.Candidates:
         """Look into the probed lists; every query token keeps its k_prime best of what it sees.
 
         It sees the lists that it probes itself ("xtr", "colbert"), or those that any query token
@@ -226,6 +247,7 @@ class Search:
                 all_lists=self.all_lists,
                 own_lists=self.settings.method in ("xtr", "colbert"),
                 thresholds=thresholds,
+                shortlist=shortlist if self._glances else 0,
                 allowed=c.allowed,
             )
 
@@ -248,21 +270,20 @@ class Search:
         """The same, but stops where the next document would have to gain more than is likely.
 
         MaxSim over all tokens exceeds what was expected by about as much for one document as for
-        another. Once the next document needs 2 (`quality` 0) to 5 (1) standard deviations more than
-        the mean of that to come among the k best, it and all that follow stay out.
+        another. Once the next document needs 2.5 (`quality` 0) to 5.5 (1) standard deviations more
+        than the mean of that to come among the k best, it and all that follow stay out. Documents
+        are skimmed first, where that is possible, and only the best of them scored.
         """
-        ordinals, estimates = ranking
-        unlikely = 2 + 3 * self.settings.quality
-        scores = self.maxsim(ordinals[: max(k, FIRST_RERANKED)])
-        while len(scores) < len(ordinals):
-            done = len(scores)
-            gains = scores - estimates[:done]
-            needed = np.partition(scores, done - k)[done - k] - estimates[done]
-            if needed > gains.mean() + unlikely * gains.std():
-                break
-            following = ordinals[done : done + max(FIRST_RERANKED, done // 2)]
-            scores = np.concatenate([scores, self.maxsim(following)])
-        return _best(ordinals[: len(scores)], scores, k)
+        with kernels.damage_reported():
+            found = self._query.best_promising(
+                self.collection.native,
+                *ranking,
+                k=k,
+                first=FIRST_RERANKED,
+                unlikely=2.5 + 3 * self.settings.quality,
+                finalists=k + max(FINALISTS, k // 2),
+            )
+        return Ranking(*found)
 
     def rank(self, k: int) -> Ranking:
         """The k best documents, k >= 1; fewer if the method finds fewer."""
@@ -279,7 +300,9 @@ def _colxtr(search: Search, k: int) -> Ranking:
     if rerank and search.all_lists and search.collection.allowed is not None:
         return search.rerank(search.collection.with_tokens(), k)  # the same, and reads no others
     if rerank and search.settings.k_prime is None:
-        ranking = Ranking(*search.candidates(thresholds=False).best_expected(rerank))
+        shortlist = search.settings.shortlist_chosen(k, search.collection.n_tokens)
+        found = search.candidates(thresholds=False, shortlist=shortlist)
+        ranking = Ranking(*found.best_expected(rerank))
     else:
         ranking = Ranking(*search.candidates().best_imputed(rerank or k))
     if not rerank:

@@ -1,0 +1,31 @@
+#include "lists.h"
+
+#include <algorithm>
+
+namespace colxtr {
+
+std::vector<Stretch> find_lists(const Query& query, const Collection& collection, bool all) {
+    std::vector<std::uint32_t> probed = query.probes();
+    std::sort(probed.begin(), probed.end());
+    probed.erase(std::unique(probed.begin(), probed.end()), probed.end());
+    std::vector<Stretch> found;
+    for (const Segment* segment : collection.segments) {
+        const auto add = [&](std::size_t list) {
+            found.push_back({segment, segment->list_centroids[list], segment->list_offsets[list],
+                             segment->list_offsets[list + 1]});
+        };
+        if (all) {
+            for (std::size_t list = 0; list < segment->n_lists; ++list) add(list);
+            continue;
+        }
+        const std::uint32_t *begin = segment->list_centroids, *end = begin + segment->n_lists;
+        const std::uint32_t* at = begin;
+        for (const std::uint32_t centroid : probed) {
+            at = std::lower_bound(at, end, centroid);
+            if (at != end && *at == centroid) add(static_cast<std::size_t>(at - begin));
+        }
+    }
+    return found;
+}
+
+}  // namespace colxtr

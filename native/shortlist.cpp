@@ -1,0 +1,174 @@
+#include "shortlist.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "bits.h"
+#include "kernels.h"
+#include "threads.h"
+
+namespace colxtr {
+
+namespace {
+
+constexpr std::size_t RANGE_BYTES = std::size_t{1} << 19;  // of rows: half of a second cache
+constexpr std::size_t LISTS_AHEAD = 8;
+
+// Some documents with a token in the lists: their ordinals and sums.
+struct Seen {
+    const std::uint32_t *ordinals, *sums;
+    std::size_t count;
+};
+
+// Where a thread stands in each list: a list position.
+using Places = std::vector<std::size_t>;
+
+// What one thread sees: the documents of neighbouring ordinals.
+class Glance {
+ public:
+    Glance(const Query& query, const std::vector<Stretch>& lists,
+           const Buffer<std::uint8_t>& floors, Workspace::Part& room)
+        : query_(query), lists_(lists), floors_(floors), room_(room) {}
+
+    void look(std::size_t first, std::size_t last) {
+        const std::size_t most = RANGE_BYTES / query_.stride();  // rows
+        room_.levels.of(most * query_.stride());
+        room_.touched.of(last - first + 1);
+        room_.sums.of(last - first + 1);
+        begins_ = ends_ = places_at(first);
+        for (; first < last; first += most) look_at(first, std::min(most, last - first));
+    }
+
+    Seen seen() const { return {room_.touched.data(), room_.sums.data(), n_seen_}; }
+    const Places& begins() const { return begins_; }
+
+    // A list that does not ascend below n_documents was left too early.
+    void check(const Glance* next) const {
+        for (std::size_t i = 0; i < lists_.size(); ++i)
+            lists_[i].segment->require(
+                ends_[i] == (next ? next->begins_[i] : lists_[i].end),
+                "an ordinal is not below n_documents, or less than the one before it");
+    }
+
+ private:
+    // In each list, the first token of a document from `first` on.
+    Places places_at(std::size_t first) const {
+        Places places;
+        for (const Stretch& list : lists_) {
+            std::size_t low = list.begin, high = list.end;
+            while (first > 0 && low < high) {
+                const std::size_t middle = low + (high - low) / 2;
+                if (list.segment->first_ordinal + list.segment->ordinals[middle] < first)
+                    low = middle + 1;
+                else
+                    high = middle;
+            }
+            places.push_back(low);
+        }
+        return places;
+    }
+
+    void look_at(std::size_t first, std::size_t count) {
+        const std::size_t stride = query_.stride();
+        std::uint8_t* rows = room_.levels.data();
+        std::uint32_t* touched = room_.touched.data() + n_seen_;
+        std::size_t n_touched = 0;
+        std::memset(rows, 0, count * stride);
+        for (std::size_t i = 0; i < lists_.size(); ++i) {
+            if (i + LISTS_AHEAD < lists_.size()) ask_for(i + LISTS_AHEAD, count);
+            const Stretch& list = lists_[i];
+            const Segment& segment = *list.segment;
+            const std::uint64_t end =
+                std::min<std::uint64_t>(first + count, segment.first_ordinal + segment.n_documents);
+            if (end <= std::max<std::uint64_t>(first, segment.first_ordinal)) continue;
+            ends_[i] = kernels().raise_levels(segment.ordinals.bytes, segment.ordinals.width,
+                                              ends_[i], list.end, first - segment.first_ordinal,
+                                              end - first, query_.levels(list.centroid), stride,
+                                              rows, touched, &n_touched);
+        }
+        kernels().sum_levels(rows, touched, n_touched, stride, floors_.data(),
+                             room_.sums.data() + n_seen_);
+        for (std::size_t i = 0; i < n_touched; ++i) touched[i] += static_cast<std::uint32_t>(first);
+        n_seen_ += n_touched;
+    }
+
+    // Asks for what the next `count` ordinals' share of a list is likely to be.
+    void ask_for(std::size_t i, std::size_t count) const {
+        const Segment& segment = *lists_[i].segment;
+        const std::size_t left = lists_[i].end - ends_[i];
+        const std::size_t share =
+            std::min(left, (lists_[i].end - lists_[i].begin) * count / segment.n_documents + 1);
+        const std::size_t last = (ends_[i] + share) * segment.ordinals.width / 8;
+        for (std::size_t byte = ends_[i] * segment.ordinals.width / 8; byte <= last; byte += 64)
+            prefetch_line(segment.ordinals.bytes + byte);
+        for (std::size_t lane = 0; lane < query_.stride(); lane += 64)
+            prefetch_line(query_.levels(lists_[i].centroid) + lane);
+    }
+
+    const Query& query_;
+    const std::vector<Stretch>& lists_;
+    const Buffer<std::uint8_t>& floors_;
+    Workspace::Part& room_;
+    Places begins_, ends_;
+    std::size_t n_seen_ = 0;
+};
+
+bool is_set(const std::uint8_t* bits, std::uint32_t i) { return bits[i / 8] >> (i % 8) & 1; }
+
+// Sets the bits of the `count` documents with the largest sums, which are at most `most`, equals by
+// ordinal.
+void choose_best(const std::vector<Seen>& parts, std::size_t most, std::size_t count,
+                 const std::uint8_t* allowed, std::vector<std::uint8_t>& chosen) {
+    std::vector<std::uint32_t> with(most + 1);  // documents with each sum
+    for (const Seen& part : parts)
+        for (std::size_t i = 0; i < part.count; ++i)
+            with[part.sums[i]] += !allowed || is_set(allowed, part.ordinals[i]);
+    std::size_t floor = most, above = 0;  // documents with a sum above the floor
+    while (floor > 0 && above + with[floor] <= count) above += with[floor--];
+    std::vector<std::uint32_t> equals;
+    const auto choose = [&](std::uint32_t d) {
+        chosen[d / 8] = static_cast<std::uint8_t>(chosen[d / 8] | 1 << (d % 8));
+    };
+    for (const Seen& part : parts)
+        for (std::size_t i = 0; i < part.count; ++i) {
+            if (part.sums[i] < floor || (allowed && !is_set(allowed, part.ordinals[i]))) continue;
+            if (part.sums[i] > floor)
+                choose(part.ordinals[i]);
+            else
+                equals.push_back(part.ordinals[i]);
+        }
+    std::sort(equals.begin(), equals.end());
+    equals.resize(std::min(equals.size(), count - above));
+    std::for_each(equals.begin(), equals.end(), choose);
+}
+
+}  // namespace
+
+std::vector<std::uint8_t> shortlist(const Query& query, const Collection& collection,
+                                    const std::vector<Stretch>& lists, float expected,
+                                    std::size_t count, const std::uint8_t* allowed,
+                                    Workspace& room) {
+    constexpr std::size_t LEAST = 1024;  // documents of a thread
+    std::vector<float> reach = query.reach();
+    for (float& each : reach) each *= expected;
+    const Buffer<std::uint8_t> floors = query.floor_levels(reach);
+    const std::size_t n = static_cast<std::size_t>(collection.n_ordinals());
+    const std::size_t threads = std::max<std::size_t>(1, std::min(query.threads(), n / LEAST));
+    if (room.parts.size() < threads) room.parts.resize(threads);
+    std::vector<Glance> glances;
+    for (std::size_t t = 0; t < threads; ++t)
+        glances.emplace_back(query, lists, floors, room.parts[t]);
+    run(threads, threads, [&](std::size_t t, std::size_t) {
+        glances[t].look(t * n / threads, (t + 1) * n / threads);
+    });
+    std::vector<Seen> parts;
+    for (std::size_t t = 0; t < threads; ++t) {
+        glances[t].check(t + 1 < threads ? &glances[t + 1] : nullptr);
+        parts.push_back(glances[t].seen());
+    }
+    std::vector<std::uint8_t> chosen((n + 7) / 8);
+    choose_best(parts, std::size_t{255} * query.n_tokens() + 1, count, allowed, chosen);
+    return chosen;
+}
+
+}  // namespace colxtr

@@ -1,0 +1,251 @@
+"""Shortlists and skimming: what centroids alone decide, against `reference.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from colxtr import Index, kernels, reference
+from colxtr.codec import Codec
+from colxtr.errors import CorruptIndexError
+from colxtr.search import Collection, Search, SearchSettings
+from made import Clustered, decompressed, in_eight_bits, native_collection, native_segment, trained
+
+DIM = 32
+N_DOCUMENTS = 2_500  # two threads get a thousand each
+WEIGHTS = {1: [1.0], 5: [1, 0.05, 0.5, 2, 0.3], 16: 1, 21: 1, 33: np.linspace(0.05, 2, 33)}
+
+
+@pytest.fixture(scope="module", params=[1, 2, 8])
+def index(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Index:
+    """Documents of up to 8 tokens, and some of up to 400, in three segments."""
+    made = Clustered(seed=request.param, dim=DIM, n_topics=200)
+    documents = made.documents(N_DOCUMENTS, most_tokens=8)
+    for i in range(7, N_DOCUMENTS, 100):
+        documents[i] = made.tokens(int(made.random.integers(60, 400)))
+    documents[9] = documents[9][:0]
+    folder = tmp_path_factory.mktemp("index") / "i"
+    with Index.create(folder, dim=DIM, n_bits=request.param, n_centroids=300) as index:
+        for part in np.array_split(np.arange(N_DOCUMENTS), [100, 1700]):
+            index.add_embeddings([str(i) for i in part], [documents[i] for i in part])
+    return Index.open(folder)
+
+
+def queries(index: Index) -> list[NDArray[np.float32]]:
+    made = Clustered(seed=99, dim=DIM, n_topics=200)
+    weighted = [np.reshape(weights, (-1, 1)) * made.tokens(n) for n, weights in WEIGHTS.items()]
+    return [in_eight_bits(index, query.astype(np.float32)) for query in weighted]
+
+
+def collection_of(index: Index) -> Collection:
+    collection = index._snapshot().collection
+    assert collection is not None
+    return collection
+
+
+def prepared(
+    collection: Collection, query: NDArray[np.float32], n_probe: int = 3, threads: int = 1
+) -> kernels.Query:
+    return collection.codec.query(query, n_probe, threads, levels=True)
+
+
+def shortlisted(
+    collection: Collection, query: kernels.Query, count: int, **options: object
+) -> list[int]:
+    found = kernels.Candidates(
+        query, collection.native, 0, thresholds=False, shortlist=count, **options
+    )
+    return sorted(found.best_lower_bounds(N_DOCUMENTS)[0].tolist())
+
+
+def test_levels(index: Index, instruction_set: str) -> None:
+    collection = collection_of(index)
+    for query in queries(index):
+        found = prepared(collection, query).levels().T.astype(np.int64)
+        expected = reference.levels(query, collection.codec.centroids)
+        assert np.abs(found - expected).max() <= 1  # a half may be rounded either way
+        assert (found == expected).mean() > 0.999
+        assert found.min() >= 1
+
+
+@pytest.mark.parametrize("count", [1, 10, 77, 200])
+def test_shortlist(index: Index, instruction_set: str, count: int) -> None:
+    """The best at a first glance; all, where there are but a few tokens for each."""
+    collection, (known, _) = collection_of(index), decompressed(index)
+    cut = 0
+    for query in queries(index):
+        glances = reference.glances(query, known, 3)
+        few = reference.pooled(query, known, 3)[0].sum() <= 8 * count
+        expected = reference.top(glances, len(glances) if few else count)
+        cut += len(expected) < len(glances)
+        found = shortlisted(collection, prepared(collection, query), count)
+        assert found == sorted(document for document, _ in expected)
+    assert cut >= 3
+
+
+def test_shortlist_of_the_documents_that_count(index: Index) -> None:
+    collection, (known, _) = collection_of(index), decompressed(index)
+    mask = np.random.default_rng(0).random(N_DOCUMENTS) < 0.3
+    allowed = np.packbits(mask, bitorder="little")
+    for query in queries(index)[2:]:
+        every = reference.glances(query, known, 3)
+        expected = reference.top({d: score for d, score in every.items() if mask[d]}, 50)
+        found = shortlisted(collection, prepared(collection, query), 50, allowed=allowed)
+        assert found == sorted(document for document, _ in expected)
+
+
+def test_pooled_are_the_tokens_of_the_shortlisted_alone(index: Index) -> None:
+    """What is known of a document does not depend on who else was looked at."""
+    collection = collection_of(index)
+    query = prepared(collection, queries(index)[3])
+    few = kernels.Candidates(query, collection.native, 0, thresholds=False, shortlist=40)
+    every = kernels.Candidates(query, collection.native, 0, thresholds=False)
+    scores = dict(zip(*(a.tolist() for a in every.best_expected(N_DOCUMENTS)), strict=True))
+    ordinals, expected = few.best_expected(N_DOCUMENTS)
+    assert len(ordinals) == 40
+    assert [scores[d] for d in ordinals.tolist()] == expected.tolist()
+
+
+def test_skimming(index: Index, instruction_set: str) -> None:
+    collection, (known, decoded) = collection_of(index), decompressed(index)
+    ordinals = np.arange(N_DOCUMENTS, dtype=np.uint64)
+    starts = np.cumsum([0, *map(len, decoded)])
+    for query in queries(index):
+        ready = prepared(collection, query)
+        found = ready.skim(collection.native, ordinals)
+        assert found[9] == -np.inf
+        passed_over = 0
+        for d in [*range(9), *range(10, 107)]:
+            centroids = known.centroids[known.token_centroids[starts[d] : starts[d + 1]]]
+            wanted = reference.skimmed(query, decoded[d], centroids)
+            assert found[d] == pytest.approx(wanted, abs=2e-5)
+            passed_over += wanted < reference.maxsim(query, decoded[d]) - 0.01
+        assert passed_over <= 2  # what is skimmed is nearly MaxSim
+        assert np.array_equal(found[::-1], ready.skim(collection.native, ordinals[::-1].copy()))
+
+
+@pytest.mark.parametrize("unlikely", [-1, 0, 1, 3, 100])
+@pytest.mark.parametrize("k", [1, 7, 40])
+def test_reranking_stops_where_nothing_is_likely(index: Index, k: int, unlikely: float) -> None:
+    collection, random = collection_of(index), np.random.default_rng(k)
+    ordinals = random.permutation(N_DOCUMENTS)[:300].astype(np.uint64)
+    for query in queries(index):
+        ready = collection.codec.query(query, 3)
+        scores = ready.maxsim(collection.native, ordinals)
+        estimates = scores + random.normal(0, 0.03, len(scores)).astype(np.float32)
+        order = np.argsort(-estimates)
+        some, estimates, scores = ordinals[order], estimates[order], scores[order]
+        n = reference.n_promising(estimates, scores, k, 16, unlikely)
+        expected = reference.top(dict(zip(some[:n].tolist(), scores.tolist(), strict=False)), k)
+        for levels in (False, True):
+            found = collection.codec.query(query, 3, levels=levels).best_promising(
+                collection.native, some, estimates, k, first=16, unlikely=unlikely, finalists=300
+            )
+            if not levels or unlikely == 100:  # else it is skimmed scores that decide
+                assert list(zip(*(a.tolist() for a in found), strict=True)) == expected
+            else:
+                of_all = dict(zip(some.tolist(), scores.tolist(), strict=True))
+                assert [of_all[d] for d in found[0].tolist()] == found[1].tolist()
+
+
+def test_neither_threads_nor_instructions_matter(index: Index) -> None:
+    collection = collection_of(index)
+    ordinals = np.arange(N_DOCUMENTS, dtype=np.uint64)
+    before = kernels.instruction_set()
+    for query in queries(index):
+        found = []
+        for name in kernels.instruction_sets():
+            kernels.use_instruction_set(name)
+            for threads in (1, 2, 3):
+                ready = prepared(collection, query, threads=threads)
+                chosen = shortlisted(collection, ready, 200)
+                skimmed = ready.skim(collection.native, ordinals).tolist()
+                found.append((ready.levels().tolist(), chosen, skimmed))
+        kernels.use_instruction_set(before)
+        assert all(each == found[0] for each in found)
+
+
+@pytest.mark.parametrize("k", [1, 10, 100])
+def test_default_search(index: Index, monkeypatch: pytest.MonkeyPatch, k: int) -> None:
+    """Finds most of the best, and their scores are MaxSim of all their tokens."""
+    monkeypatch.setattr("colxtr.search.EXHAUSTIVE_BELOW", 0)
+    shares = []
+    for query in queries(index):
+        assert Search(collection_of(index), query, SearchSettings())._glances
+        exact = index.search_embeddings(query, N_DOCUMENTS, method="exact")
+        scores = {hit.id: hit.score for hit in exact}
+        hits = index.search_embeddings(query, k, n_probe=60, quality=0.9)
+        assert [hit.score for hit in hits] == pytest.approx([scores[hit.id] for hit in hits], 1e-5)
+        assert len(hits) == k
+        shares.append(len({h.id for h in hits} & {h.id for h in exact[:k]}) / k)
+    assert np.mean(shares) >= 0.9
+
+
+def test_embeddings_of_any_length_have_no_levels(tmp_path: Path) -> None:
+    """There a centroid says little of a token: they are pooled as a whole."""
+    made = Clustered(seed=3, dim=DIM)
+    for n_bits, factor in ((2, 3), (16, 1)):
+        with Index.create(tmp_path / str(n_bits), dim=DIM, n_bits=n_bits) as index:
+            index.add_embeddings(["a", "b"], [factor * made.tokens(9) for _ in range(2)])
+            collection = collection_of(index)
+            assert not collection.codec.has_levels
+            with pytest.raises(ValueError, match="levels go with"):
+                prepared(collection, made.tokens(2))
+            assert len(index.search_embeddings(made.tokens(4), n_probe=1)) == 2
+
+
+def test_levels_that_would_fill_the_memory_are_done_without(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("colxtr.search.EXHAUSTIVE_BELOW", 0)
+    monkeypatch.setattr("colxtr.search.MOST_LEVELS", 16 * 300)
+    glances = [Search(collection_of(index), q, SearchSettings())._glances for q in queries(index)]
+    assert glances == [True, True, True, False, False]
+    assert len(index.search_embeddings(queries(index)[-1])) == 10
+
+
+def test_what_needs_levels_says_so() -> None:
+    made = Clustered(seed=4, dim=DIM)
+    codec = trained(made.tokens(100), n_bits=2, n_centroids=8)
+    segment = native_segment(codec, made.documents(5))
+    collection = native_collection(codec, segment)
+    query = codec.query(made.tokens(3), 2)
+    with pytest.raises(ValueError, match="without levels"):
+        query.levels()
+    with pytest.raises(ValueError, match="without levels"):
+        query.skim(collection, np.zeros(1, np.uint64))
+    with pytest.raises(ValueError, match="a shortlist needs levels"):
+        kernels.Candidates(query, collection, 0, shortlist=5)
+
+
+@pytest.mark.parametrize("ordinals", [[0, 1, 2, 9], [9, 9, 9, 9], [0, 1, 3, 0]])
+def test_damaged_lists(ordinals: list[int]) -> None:
+    """Ordinals of no document lead nowhere."""
+    tokens = np.eye(16, dtype=np.float32)[[0, 0, 0, 0]]
+    codec: Codec = trained(np.eye(16, dtype=np.float32), n_bits=2, n_centroids=1)
+    encoded = codec.encode(tokens)
+    packed, width = kernels.pack(np.array(ordinals, np.uint64))
+    positions, position_bits = kernels.pack(np.arange(4, dtype=np.uint64))
+    segment = kernels.Segment(
+        codec.native,
+        "some/file",
+        0,
+        list_centroids=np.zeros(1, np.uint32),
+        list_offsets=np.array([0, 4], np.uint64),
+        document_offsets=np.array([0, 2, 3, 4], np.uint64),
+        ordinals=packed,
+        ordinal_bits=width,
+        positions=positions,
+        position_bits=position_bits,
+        codes=encoded.codes,
+        gains=encoded.gains,
+    )
+    query = codec.query(tokens[:2], 1, levels=True)
+    with (
+        pytest.raises(CorruptIndexError, match="some/file: damaged: an ordinal"),
+        kernels.damage_reported(),
+    ):
+        kernels.Candidates(query, kernels.Collection(codec.native, [segment]), 0, shortlist=2)
