@@ -99,7 +99,9 @@ def make_start(base: Path, data: Path, folder: Path) -> None:
     model = load_model(
         base, dim=DIM, device="cpu", query_length=QUERY_LENGTH, document_length=DOCUMENT_LENGTH
     )
-    model.tokenizer.model_max_length = DOCUMENT_LENGTH  # the base says 256, and has positions for 512
+    model.tokenizer.model_max_length = (
+        DOCUMENT_LENGTH  # the base says 256, and has positions for 512
+    )
     model[2].skiplist_words = ["[CLS]", "[SEP]", *string.punctuation]
     model[2].resolve_with_tokenizer(model.tokenizer)
     sides = [

@@ -7,11 +7,18 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from colxtr import kernels
 
 ROOT = Path(__file__).parent.parent
+
+# How fast a busy machine makes examples says nothing about what is tested.
+hypothesis.settings.register_profile(
+    "colxtr", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("colxtr")
 
 # A shell starts what it runs in the background deaf to Ctrl-C, and so would be the processes to
 # which tests send it.
