@@ -250,9 +250,10 @@ Candidates::Candidates(const Query& query, const Collection& collection, const P
     const std::uint8_t* allowed = shortlisted_.empty() ? pooling.allowed : shortlisted_.data();
     const std::size_t share = (n_tokens + n_parts - 1) / n_parts;
     const std::size_t n_ordinals = static_cast<std::size_t>(collection.n_ordinals());
+    std::size_t n_documents = std::min(n_ordinals, n_tokens);
+    if (!shortlisted_.empty()) n_documents = std::min(n_documents, pooling.shortlist);
     for (std::size_t p = 0; p < n_parts; ++p)
-        parts_.emplace_back(query, rooms[p], n_ordinals, std::min(n_ordinals, n_tokens), share,
-                            pooling, allowed);
+        parts_.emplace_back(query, rooms[p], n_ordinals, n_documents, share, pooling, allowed);
     std::vector<std::uint32_t> centroids;
     for (const Stretch& each : stretches) centroids.push_back(each.centroid);
     std::vector<const float*> bases(stretches.size());

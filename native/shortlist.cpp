@@ -31,7 +31,7 @@ class Glance {
         : query_(query), lists_(lists), floors_(floors), room_(room) {}
 
     void look(std::size_t first, std::size_t last) {
-        const std::size_t most = RANGE_BYTES / query_.stride();  // rows
+        const std::size_t most = std::max<std::size_t>(1, RANGE_BYTES / query_.stride());  // rows
         room_.levels.of(most * query_.stride());
         room_.touched.of(last - first + 1);
         room_.sums.of(last - first + 1);
@@ -42,7 +42,8 @@ class Glance {
     Seen seen() const { return {room_.touched.data(), room_.sums.data(), n_seen_}; }
     const Places& begins() const { return begins_; }
 
-    // A list that does not ascend below n_documents was left too early.
+    // A list that was left before its end does not ascend below n_documents. Disorder within a
+    // range does no harm here.
     void check(const Glance* next) const {
         for (std::size_t i = 0; i < lists_.size(); ++i)
             lists_[i].segment->require(
@@ -93,9 +94,10 @@ class Glance {
     }
 
     // Asks for what the next `count` ordinals' share of a list is likely to be.
-    void ask_for(std::size_t i, std::size_t count) const {
+    COLXTR_PREFETCH void ask_for(std::size_t i, std::size_t count) const {
         const Segment& segment = *lists_[i].segment;
         const std::size_t left = lists_[i].end - ends_[i];
+        if (left == 0) return;  // so are all lists of a segment without documents
         const std::size_t share =
             std::min(left, (lists_[i].end - lists_[i].begin) * count / segment.n_documents + 1);
         const std::size_t last = (ends_[i] + share) * segment.ordinals.width / 8;

@@ -71,7 +71,7 @@ class Skimmer {
         }
     }
 
-    void ask_for_lists(const Document& document) const {
+    COLXTR_PREFETCH void ask_for_lists(const Document& document) const {
         for (const std::size_t position : document.positions)
             document.segment->prefetch_list(position);
     }

@@ -18,6 +18,7 @@ on one core with bfloat16. Needs colxtr[train]. Card and licence in the package 
 import argparse
 import gzip
 import json
+import shutil
 import string
 import subprocess
 import sys
@@ -33,9 +34,8 @@ from colxtr.training.averaging import average_weights
 from colxtr.training.checkpoints import load_model, save_model
 from colxtr.training.checkpoints.projection import linear_head, second_moments, set_directions
 from colxtr.training.export import export
-from colxtr.training.tuple_files import read_tuples
+from colxtr.training.tuple_files import read_tuples, write_own
 from colxtr.training.tuple_files.mixing import prefixed
-from colxtr.training.tuple_files.own import tuple_line
 
 ROOT = Path(__file__).parents[1]
 DIM = 128
@@ -125,21 +125,26 @@ def split(data: Path, name: str, folder: Path) -> None:
     questions = sorted(digests, key=digests.__getitem__)
     n_held = min(len(questions) // 5, HELD_OUT)
     parts = {"dev": questions[:n_held], "train": questions[n_held:][: MIXTURE[name]]}
-    (folder / "qrels").mkdir(parents=True)
+    begun = folder.with_name(folder.name + ".begun")
+    shutil.rmtree(begun, ignore_errors=True)
+    (begun / "qrels").mkdir(parents=True)
     for file in ("corpus.jsonl.gz", "queries.jsonl.gz"):
-        (folder / file).symlink_to((data / name / file).resolve())
+        (begun / file).symlink_to((data / name / file).resolve())
     for part, chosen in parts.items():
         kept = [line for line in lines if line.split("\t")[0] in set(chosen)]
         text = "\n".join([header, *kept, ""])
-        (folder / "qrels" / f"{part}.tsv").write_text(text, encoding="utf-8")
+        (begun / "qrels" / f"{part}.tsv").write_text(text, encoding="utf-8")
+    begun.rename(folder)
 
 
 def join(runs: Path, output: Path) -> None:
     """One file of the tuples of all sets; ids get the name of their set."""
-    with output.open("w", encoding="utf-8") as file:
-        for name in MIXTURE:
-            for _, each in read_tuples(runs / f"tuples-{name}.jsonl"):
-                file.write(tuple_line(prefixed(name, each)) + "\n")
+    named = (
+        prefixed(name, each)
+        for name in MIXTURE
+        for _, each in read_tuples(runs / f"tuples-{name}.jsonl")
+    )
+    write_own(output, named)
 
 
 def average(trained: Path, start: Path) -> Any:

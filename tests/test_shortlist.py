@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -249,3 +250,22 @@ def test_damaged_lists(ordinals: list[int]) -> None:
         kernels.damage_reported(),
     ):
         kernels.Candidates(query, kernels.Collection(codec.native, [segment]), 0, shortlist=2)
+
+
+@pytest.mark.parametrize("options", [{}, {"rerank": 3 * 10**18}, {"n_probe": 2}])
+def test_more_than_there_is_is_clamped(index: Index, options: dict[str, int]) -> None:
+    query = queries(index)[2]
+    options = {"n_probe": 3, **options}
+    expected = index.search_embeddings(query, k=N_DOCUMENTS, **options)
+    assert index.search_embeddings(query, k=sys.maxsize, **options) == expected
+
+
+def test_a_query_longer_than_a_range_of_rows(tmp_path: Path) -> None:
+    made = Clustered(seed=3, dim=16)
+    with Index.create(tmp_path / "i", dim=16, n_centroids=4) as index:
+        index.add_embeddings([str(i) for i in range(10)], [made.tokens(40) for _ in range(10)])
+        query = made.tokens(1)
+        longer = np.tile(query, (2**19 + 1, 1))  # than the bytes of a range
+        (hit,) = index.search_embeddings(longer, k=1, rerank=1, n_probe=2, threads=1)
+        exact = {hit.id: hit.score for hit in index.search_embeddings(query, method="exact")}
+    assert hit.score == pytest.approx(exact[hit.id], abs=0.01)

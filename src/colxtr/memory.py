@@ -44,9 +44,11 @@ def keep_freed_memory() -> None:
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:  # glibc; musl has none
-        for option in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
-            mallopt(option, _LARGEST_INT)
+        if not mallopt(_MMAP_THRESHOLD, _LARGEST_INT):
+            mallopt(_MMAP_THRESHOLD, _LARGEST_OLD)
+        mallopt(_TRIM_THRESHOLD, _LARGEST_INT)
 
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_... of malloc.h
 _LARGEST_INT = 2**31 - 1
+_LARGEST_OLD = 2**25  # that glibc before 2.35 takes

@@ -113,8 +113,10 @@ class SearchSettings:
         """`rerank`, or what `quality`, `k` and the tokens make of it; at least k, unless 0."""
         if self.rerank is None:
             growth = float(max(1.0, n_tokens / BASE_TOKENS) ** (1 / 3))
-            return max(k, round(130 * 4 ** (2 * self.quality - 1) * (0.6 + 0.04 * k) * growth))
-        return max(k, self.rerank) if self.rerank else 0
+            wanted = round(130 * 4 ** (2 * self.quality - 1) * (0.6 + 0.04 * k) * growth)
+        else:
+            wanted = self.rerank
+        return max(k, min(wanted, n_tokens)) if wanted else 0
 
     def shortlist_chosen(self, k: int, n_tokens: int) -> int:
         """How many documents are more than glanced at, where `glances`."""
@@ -287,7 +289,7 @@ class Search:
 
     def rank(self, k: int) -> Ranking:
         """The k best documents, k >= 1; fewer if the method finds fewer."""
-        return _METHODS[self.settings.method](self, k)
+        return _METHODS[self.settings.method](self, min(k, self.collection.n_tokens))
 
 
 def _best(ordinals: NDArray[np.uint64], scores: Floats, k: int) -> Ranking:

@@ -31,8 +31,8 @@ class ModelSettings:
             embeddings of so many documents and as many queries; 0: from random weights.
         query_weights_from: Weigh query tokens by inverse document frequency, counted in so many
             documents; 0: as the model does, if it does (docs/training.md).
-        dropout: Of all layers; None keeps the model's own. 0 saves a third of a step: attention
-            without it is fused.
+        dropout: Of all layers that have one; None keeps the model's own. 0 saves a third of a
+            step: attention without it is fused.
         query_length: Most tokens of a query; None keeps the model's own.
         document_length: Most tokens of a document; likewise.
     """

@@ -95,7 +95,7 @@ def load_start(settings: ModelSettings, training_set: TrainingSet, seed: int) ->
 
 
 def set_dropout(model: Any, share: float) -> None:
-    """Let all layers of a model drop this share of what they pass on, while it is trained."""
+    """Let the dropout layers of a model drop this share of what they pass on."""
     from torch import nn  # noqa: PLC0415 (heavy)
 
     for module in model.modules():
