@@ -64,7 +64,7 @@ def scifact(data_folder: Path) -> SciFact:
     texts = {query_id: text for query_id, text in read_queries(folder) if query_id in qrels}
     documents = list(read_documents([folder]))
     encoder = Encoder.load()
-    embeddings = encoder.encode_documents(documents)
+    embeddings = encoder.encode_documents(documents, windows=True)  # as an index does
     encoded = encoder.encode_queries(list(texts.values()))
     queries = dict(zip(texts, encoded, strict=True))
     return SciFact(documents, embeddings, queries, texts, qrels)
@@ -89,7 +89,7 @@ def two_bits(scifact: SciFact, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def test_exact_over_floats(scifact: SciFact, exact: float) -> None:
     assert len(scifact.documents) == 5183
     assert len(scifact.queries) == 300
-    assert exact >= 0.69
+    assert exact >= 0.72
 
 
 def test_two_bits_with_defaults(scifact: SciFact, exact: float, two_bits: Index) -> None:
