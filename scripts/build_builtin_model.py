@@ -7,8 +7,7 @@ goes from the base model to `FOLDER/encoder` by way of colxtr's own commands, wh
     start      a projection from the strongest directions of token embeddings of real text
     sets       the questions of every English set that are trained on, and some held out to judge by
     mine       BM25 negatives for these
-    train      recipes/builtin.toml
-    average    0.8 of what was trained, 0.2 of the start: breadth for little
+    train      recipes/builtin.toml, which ends with 0.8 of what was trained and 0.2 of the start
     export     int8, with ranges from real text
 
 What is there already is not made again; a training that was interrupted goes on. About two hours
@@ -30,7 +29,6 @@ from typing import Any
 
 import torch
 
-from colxtr.training.averaging import average_weights
 from colxtr.training.checkpoints import load_model, save_model
 from colxtr.training.checkpoints.projection import linear_head, second_moments, set_directions
 from colxtr.training.export import export
@@ -41,7 +39,6 @@ ROOT = Path(__file__).parents[1]
 DIM = 128
 QUERY_LENGTH, DOCUMENT_LENGTH = 48, 512  # of the encoder; recipes train with shorter texts
 HELD_OUT = 150  # questions of a set, or a fifth: never trained on
-TRAINED_SHARE = 0.8  # the rest is the start
 # Questions trained on of a set, at most; Cranfield and Vaswani have no training part.
 MIXTURE = {
     "scifact": 1_000,
@@ -99,9 +96,8 @@ def make_start(base: Path, data: Path, folder: Path) -> None:
     model = load_model(
         base, dim=DIM, device="cpu", query_length=QUERY_LENGTH, document_length=DOCUMENT_LENGTH
     )
-    model.tokenizer.model_max_length = (
-        DOCUMENT_LENGTH  # the base says 256, and has positions for 512
-    )
+    # The base says 256, and has positions for 512.
+    model.tokenizer.model_max_length = DOCUMENT_LENGTH
     model[2].skiplist_words = ["[CLS]", "[SEP]", *string.punctuation]
     model[2].resolve_with_tokenizer(model.tokenizer)
     sides = [
@@ -120,18 +116,18 @@ def split(data: Path, name: str, folder: Path) -> None:
     Which is which depends on a question's id alone.
     """
     header, *lines = (data / name / "qrels" / "train.tsv").read_text("utf-8").splitlines()
-    digests = {line.split("\t")[0]: 0 for line in lines}
-    digests = {each: zlib.crc32(f"{name}:{each}".encode()) for each in digests}
-    questions = sorted(digests, key=digests.__getitem__)
+    judged = [line.split("\t")[0] for line in lines]
+    questions = sorted(dict.fromkeys(judged), key=lambda q: zlib.crc32(f"{name}:{q}".encode()))
     n_held = min(len(questions) // 5, HELD_OUT)
-    parts = {"dev": questions[:n_held], "train": questions[n_held:][: MIXTURE[name]]}
+    train = questions[n_held:][: MIXTURE[name]]
+    parts = {"dev": set(questions[:n_held]), "train": set(train)}
     begun = folder.with_name(folder.name + ".begun")
     shutil.rmtree(begun, ignore_errors=True)
     (begun / "qrels").mkdir(parents=True)
     for file in ("corpus.jsonl.gz", "queries.jsonl.gz"):
         (begun / file).symlink_to((data / name / file).resolve())
     for part, chosen in parts.items():
-        kept = [line for line in lines if line.split("\t")[0] in set(chosen)]
+        kept = [line for line, question in zip(lines, judged, strict=True) if question in chosen]
         text = "\n".join([header, *kept, ""])
         (begun / "qrels" / f"{part}.tsv").write_text(text, encoding="utf-8")
     begun.rename(folder)
@@ -145,19 +141,6 @@ def join(runs: Path, output: Path) -> None:
         for _, each in read_tuples(runs / f"tuples-{name}.jsonl")
     )
     write_own(output, named)
-
-
-def average(trained: Path, start: Path) -> Any:
-    """The trained model, its weights mixed with those of the start."""
-    model = load_model(
-        trained, device="cpu", query_length=QUERY_LENGTH, document_length=DOCUMENT_LENGTH
-    )
-    before = load_model(start, device="cpu").state_dict()
-    own = model.state_dict()
-    after = {name: own[name] for name in before}  # all but the weights of query tokens
-    shares = [TRAINED_SHARE, 1 - TRAINED_SHARE]
-    model.load_state_dict({**own, **average_weights([after, before], shares)})
-    return model
 
 
 def colxtr(*arguments: str) -> None:
@@ -200,8 +183,14 @@ def main() -> None:
         [text for name in PROJECTION_SETS for text in texts(data, name, CALIBRATION_TEXTS)]
         for texts in (documents, queries)
     ]
+    model = load_model(
+        runs / "builtin" / "model",
+        device="cpu",
+        query_length=QUERY_LENGTH,
+        document_length=DOCUMENT_LENGTH,
+    )
     report = export(
-        average(runs / "builtin" / "model", start),
+        model,
         runs / "encoder",
         name="colxtr-minilm-l6-128",
         calibration=calibration[0],

@@ -11,6 +11,10 @@ from colxtr.errors import InputError
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_... of malloc.h
+_LARGEST_INT = 2**31 - 1
+_LARGEST_OLD = 2**25  # that glibc before 2.35 takes
+
 
 def as_bytes(amount: int | str) -> int:
     """Bytes of an amount: a number, or text as "1.5GB", "900 MB" or "2GiB".
@@ -47,8 +51,3 @@ def keep_freed_memory() -> None:
         if not mallopt(_MMAP_THRESHOLD, _LARGEST_INT):
             mallopt(_MMAP_THRESHOLD, _LARGEST_OLD)
         mallopt(_TRIM_THRESHOLD, _LARGEST_INT)
-
-
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_... of malloc.h
-_LARGEST_INT = 2**31 - 1
-_LARGEST_OLD = 2**25  # that glibc before 2.35 takes
