@@ -96,7 +96,9 @@ def briefly(
     arguments: argparse.Namespace, name: str, model: str | None, folder: Path
 ) -> Comparison:
     """Float32, ColXTR and BM25, for all queries."""
-    settings = CompareSettings(methods=BRIEF, bits=arguments.bits, queries=arguments.queries)
+    settings = CompareSettings(
+        methods=BRIEF, bits=arguments.bits, queries=arguments.queries, coverage=False
+    )
     return compare(arguments.data / name, folder, settings, encoder=model, progress=True)
 
 

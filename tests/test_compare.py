@@ -261,6 +261,23 @@ def test_another_seed_is_measured_anew_and_equal_ones_agree(corpus, model, done,
     assert asked == ["build", "search", "coverage"]
 
 
+def test_coverage_that_is_not_asked_for_is_not_measured(
+    corpus, model, tmp_path, monkeypatch
+) -> None:
+    asked = []
+
+    def noted(task, arguments, **options):
+        asked.append(task)
+        return processes.in_own_process(task, arguments, **options)
+
+    monkeypatch.setattr(bench, "in_own_process", noted)
+    settings = CompareSettings(methods=("float32",), coverage=False)
+    comparison = compare(corpus, tmp_path, settings, encoder=model)
+    assert asked == ["float32"]
+    assert [each.name for each in all_tables(comparison)] == ["table", "quality"]
+    assert comparison.as_dict()["coverage"] == []
+
+
 def test_a_damaged_file_is_named(corpus, model, tmp_path) -> None:
     one = CompareSettings(methods=("bm25",))
     compare(corpus, tmp_path, one, encoder=model)

@@ -48,6 +48,9 @@ def compare(  # noqa: PLR0917 (typer passes by name)
     cache: Annotated[
         Path | None, typer.Option(help="Token embeddings here, for several comparisons to share.")
     ] = None,
+    coverage: Annotated[
+        bool, typer.Option(help="Find what share of the relevant documents each k' retrieves.")
+    ] = True,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     form: Annotated[Format, typer.Option("--format", help="Of the printed table.")] = Format.TEXT,
 ) -> None:
@@ -88,6 +91,7 @@ def compare(  # noqa: PLR0917 (typer passes by name)
         preset=preset,
         sweeps=[Sweep.parse(each) for each in sweep or ()],
         sweep_bits=sweep_bits,
+        coverage=coverage,
         seed=seed,
     )
     imported("matplotlib", "drawing figures", "eval")  # an error here is better than at the end

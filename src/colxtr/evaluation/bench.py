@@ -65,8 +65,14 @@ class Bench:
                 advance(1)
             else:
                 advance.skip(1)
+
+    def measure_coverage(self, advance: Meter) -> None:
+        """See that what `coverage` tells is there."""
         if self._finished(self._coverage_file, self._coverage_key) is None:
             self._measure_coverage()
+            advance(1)
+        else:
+            advance.skip(1)
 
     def result(self, cell: Cell, measures: Sequence[Any]) -> CellResult:
         """A cell that was measured."""
@@ -79,7 +85,7 @@ class Bench:
     def coverage(self) -> list[Coverage]:
         """Shares of relevant documents retrieved at each k', up to the tokens there are."""
         found = self._finished(self._coverage_file, self._coverage_key)
-        assert found is not None
+        assert found is not None  # `measure_coverage` was called
         n_tokens = int(self.embedded.counts().sum())
         k_primes = [k_prime for k_prime in K_PRIMES if k_prime < n_tokens]
         return coverage(

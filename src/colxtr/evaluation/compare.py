@@ -52,6 +52,8 @@ class CompareSettings:
         preset: A name of `presets.PRESETS`: n_probe and k_prime as the papers have them.
         sweeps: Settings to vary.
         sweep_bits: Bit width of the indexes of sweeps.
+        coverage: Whether to find which relevant documents have a token among the k' best: two
+            products of all queries with all tokens.
         seed: Of everything random: queries drawn, centroids, codecs.
     """
 
@@ -64,6 +66,7 @@ class CompareSettings:
     preset: str = "default"
     sweeps: Sequence[Sweep] = field(default=())
     sweep_bits: int = 2
+    coverage: bool = True
     seed: int = 0
 
 
@@ -119,8 +122,11 @@ def compare(
         collection, embedded, queries, loaded, output, settings.seed, largest_cutoff(measures)
     )
     todo = [*cells, *(cell for _, of_sweep in sweeps for _, cell in of_sweep)]
-    with progress_bar("Comparing", len({cell.name for cell in todo}), "cells", progress) as advance:
+    n_steps = len({cell.name for cell in todo}) + settings.coverage
+    with progress_bar("Comparing", n_steps, "cells", progress) as advance:
         bench.measure(todo, advance)
+        if settings.coverage:
+            bench.measure_coverage(advance)
     names = list(measures.values())
     return Comparison(
         collection={**_facts(collection, loaded), **figures},
@@ -128,7 +134,7 @@ def compare(
         encoding_milliseconds=queries.milliseconds,
         measures=tuple(measures),
         cells=[bench.result(cell, names) for cell in cells],
-        coverage=bench.coverage(),
+        coverage=bench.coverage() if settings.coverage else (),
         sweeps=[
             SweepResult(sweep.knob, [(v, bench.result(cell, names)) for v, cell in of_sweep])
             for sweep, of_sweep in sweeps

@@ -113,16 +113,19 @@ def _best(
         np.full((len(of_query), len(query)), -np.inf, np.float32)
         for query, of_query in zip(queries, relevant, strict=True)
     ]
-    wanted: dict[int, list[tuple[int, int]]] = {}
-    for i, of_query in enumerate(relevant):
-        for row, ordinal in enumerate(of_query):
-            wanted.setdefault(ordinal, []).append((i, row))
     first = 0
     for counts, tokens in pieces(embedded):
         ends = np.cumsum(counts)
-        for local in range(len(counts)):
-            for i, row in wanted.get(first + local, ()) if counts[local] else ():
-                similarities = queries[i] @ tokens.T
+        for i, of_query in enumerate(relevant):
+            here = [
+                (row, ordinal - first)
+                for row, ordinal in enumerate(of_query)
+                if first <= ordinal < first + len(counts) and counts[ordinal - first]
+            ]
+            if not here:
+                continue
+            similarities = queries[i] @ tokens.T
+            for row, local in here:
                 best[i][row] = similarities[:, ends[local] - counts[local] : ends[local]].max(
                     axis=1
                 )

@@ -51,7 +51,9 @@ def write_report(comparison: Comparison, folder: str | Path) -> list[Path]:
 
 def all_tables(comparison: Comparison) -> list[Table]:
     """All tables, the main one first."""
-    tables = [main_table(comparison), quality_table(comparison), coverage_table(comparison)]
+    tables = [main_table(comparison), quality_table(comparison)]
+    if comparison.coverage:
+        tables.append(coverage_table(comparison))
     tables += [sweep_table(comparison, sweep) for sweep in comparison.sweeps]
     if comparison.published:
         rows: list[list[Value]] = [[each.system, each.ndcg_at_10] for each in comparison.published]

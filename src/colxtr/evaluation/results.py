@@ -102,7 +102,7 @@ class Comparison:
         encoding_milliseconds: Of each query, one thread.
         measures: Names, in the order of the columns.
         cells: The table.
-        coverage: Of relevant documents at each k'.
+        coverage: Of relevant documents at each k', if it was asked for.
         sweeps: As asked for.
         published: Of the same collection.
         published_size: Of the same collection.
