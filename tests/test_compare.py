@@ -14,7 +14,7 @@ import pytest
 
 import colxtr
 from colxtr.errors import ColxtrError, CorpusError, InputError, MissingDependencyError
-from colxtr.evaluation import bench, processes
+from colxtr.evaluation import bench, processes, work
 from colxtr.evaluation.cells import (
     ALL_LISTS,
     DEFAULT_METHODS,
@@ -259,6 +259,24 @@ def test_another_seed_is_measured_anew_and_equal_ones_agree(corpus, model, done,
         patch.setattr(bench, "in_own_process", noted)
         compare(corpus, tmp_path, one, encoder=model)
     assert asked == ["build", "search", "coverage"]
+
+
+def test_queries_that_are_not_timed_find_the_same(corpus, model, tmp_path, monkeypatch) -> None:
+    tasks = []
+
+    def noted(task, arguments, **options):
+        tasks.append((task, arguments))
+        return processes.in_own_process(task, arguments, **options)
+
+    monkeypatch.setattr(bench, "in_own_process", noted)
+    settings = CompareSettings(methods=("colxtr",), bits=(2,), coverage=False)
+    compare(corpus, tmp_path, settings, encoder=model)
+    ((_, arguments),) = [each for each in tasks if each[0] == "search"]
+    assert len(arguments["query_ids"]) == 3
+    monkeypatch.setattr(work, "_TIMED", 2)
+    figures = work.search(**{**arguments, "run": str(tmp_path / "again.trec")})
+    assert len(figures["milliseconds"]) == 2
+    assert (tmp_path / "again.trec").read_bytes() == Path(arguments["run"]).read_bytes()
 
 
 def test_coverage_that_is_not_asked_for_is_not_measured(

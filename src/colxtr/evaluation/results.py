@@ -37,7 +37,8 @@ class CellResult:
         figures: build_seconds, build_peak_bytes, index_bytes, bytes_per_token, n_tokens, dim,
             n_centroids, search_bytes, cpu_milliseconds (a query's mean), as the tasks of `work`
             return them.
-        milliseconds: Of each query's search, encoding excluded; empty where all were one work.
+        milliseconds: Of the searches that were timed, encoding excluded; empty where all were one
+            work.
     """
 
     cell: Cell
