@@ -15,9 +15,10 @@ from colxtr.training.filters import CandidateFilter
 from colxtr.training.mine import MineSettings, mine
 from colxtr.training.miner import Miner
 from colxtr.training.parts import in_parts
+from colxtr.training.proposals import by_words
 from colxtr.training.sampling import sampled
 from colxtr.training.sets import NWayTuple, TrainingSet
-from colxtr.training.tuple_files import Collection, read_collection, read_tuples
+from colxtr.training.tuple_files import Collection, mix, read_collection, read_tuples
 from tiny_models import make_encoder_folder
 
 DOCUMENTS = {
@@ -70,6 +71,57 @@ def test_languages_of_bm25():
         Bm25(DOCUMENTS, language="klingon")
     with pytest.raises(InputError, match="no documents"):
         Bm25({})
+
+
+def mixed():
+    """Two collections; the question of the first is answered in both."""
+    one = TrainingSet(
+        {"q:1": "red fox"},
+        {"x:1": "the red fox", "x:2": "a fox sleeps", "y:3": "red wine"},
+        (),
+        {"q:1": frozenset({"x:1"})},
+    )
+    other = TrainingSet(
+        {"q": "wine"},
+        {"a": "red fox again", "b": "wine", "c": "wine is red"},
+        (),
+        {"q": frozenset({"b"})},
+    )
+    return mix({"one": one, "other": other})
+
+
+def test_bm25_searches_each_collection_alone(tmp_path):
+    texts = mixed()
+    assert texts.collection_of("one:x:1") == "one"
+    propose = by_words(texts, MineSettings(language="none"), progress=False)
+    found = propose(["other:q", "one:q:1"], 10)
+    assert [{each.id for each in some} for some in found] == [
+        {"other:b", "other:c"},
+        {"one:x:1", "one:x:2", "one:y:3"},
+    ]
+    report = mine(texts, tmp_path / "t.jsonl", MineSettings(language="none"))
+    assert report.dropped["other_collection"] == 0
+    tuples = [each for _, each in read_tuples(tmp_path / "t.jsonl")]
+    for each in tuples:
+        assert len({texts.collection_of(i) for i in (each.query_id, *each.document_ids)}) == 1
+    assert len(tuples) == 2
+
+
+def test_colons_in_the_ids_of_one_collection_are_no_names():
+    one = TrainingSet(
+        {"q:1": "fox"}, {"x:1": "a fox", "y:2": "red fox"}, (), {"q:1": frozenset({"x:1"})}
+    )
+    assert one.collection_of("x:1") == ""
+    (found,) = by_words(one, MineSettings(language="none"), progress=False)(["q:1"], 10)
+    assert {each.id for each in found} == {"x:1", "y:2"}
+
+
+def test_candidates_of_another_collection_are_dropped():
+    texts = mixed()
+    dropping = CandidateFilter(texts, None)
+    kept = dropping.kept("one:q:1", candidates("other:a", "one:x:1", "one:x:2"))
+    assert [each.id for each in kept] == ["one:x:2"]
+    assert dropping.counts == {"other_collection": 1, "relevant": 1}
 
 
 def test_filters_drop_what_may_be_relevant():

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from colxtr.errors import InputError
-from colxtr.training.sets import NWayTuple, TrainingSet, collection_of
+from colxtr.training.sets import NWayTuple, TrainingSet
 from colxtr.training.settings import BatchSettings
 
 Ordinals = Sequence[int]
@@ -122,7 +122,7 @@ class BatchOrder:
     @functools.cached_property
     def _collections(self) -> np.ndarray:
         """A number for the collection of each tuple, (n_tuples,)."""
-        names = [collection_of(example.query_id) for example in self._set.tuples]
+        names = [self._set.collection_of(example.query_id) for example in self._set.tuples]
         return np.unique(names, return_inverse=True)[1]
 
     def _taken(self, example: NWayTuple, ordinal: int, epoch: int) -> NWayTuple:

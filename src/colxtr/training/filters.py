@@ -21,7 +21,8 @@ class CandidateFilter:
 
     Attributes:
         counts: How many candidates were dropped and why: `relevant` (judged so for this query, or
-            for another with the same text), `same_text` (as a relevant document's),
+            for another with the same text), `other_collection` (than the query's, where nobody has
+            judged what answers it), `same_text` (as a relevant document's),
             `near_duplicate` (of a relevant document), `repeated_text` (of a better candidate).
     """
 
@@ -34,6 +35,7 @@ class CandidateFilter:
                 counts as a copy of a relevant document; None leaves this out.
         """
         self.counts: Counter[str] = Counter()
+        self._set = training_set
         self._documents = training_set.documents
         self._near = near_duplicate
         self._queries = training_set.queries
@@ -50,10 +52,14 @@ class CandidateFilter:
     def kept(self, query_id: str, candidates: Sequence[Candidate]) -> list[Candidate]:
         """The candidates that may be negatives, in their order."""
         relevant = self.known(query_id)
+        collection = self._set.collection_of(query_id)
         of_relevant = {self._digest(each) for each in relevant}
         seen: set[bytes] = set()
         kept = []
         for candidate in candidates:
+            if self._set.collection_of(candidate.id) != collection:
+                self.counts["other_collection"] += 1
+                continue
             digest = self._digest(candidate.id)
             if reason := self._reason(candidate.id, digest, relevant, of_relevant, seen):
                 self.counts[reason] += 1

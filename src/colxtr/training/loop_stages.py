@@ -203,8 +203,7 @@ class _Plan:
     def _with_tuples(self, stage: str) -> TrainingSet:
         """The texts and the tuples that a stage has left."""
         path, texts = stage_folder(self._output, stage) / TUPLES, self._texts
-        placed = list(read_tuples(path))
-        return checked_set(texts.queries, texts.documents, placed, texts.positives, str(path))
+        return checked_set(texts, list(read_tuples(path)), str(path))
 
     def _load_teacher(self, source: str) -> Teacher:
         return load_teacher(source, **asdict(self._recipe.scoring))

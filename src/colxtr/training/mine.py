@@ -61,7 +61,7 @@ def mine(
         propose = by_words(training_set, settings, progress=progress)
     else:
         propose = searching(index, training_set)
-    about = {"source": "bm25" if index is None else "index", "input": key}
+    about = {"source": "bm25 of each collection" if index is None else "index", "input": key}
     return mine_with(training_set, output, settings, propose, key=about, progress=progress)
 
 
@@ -80,7 +80,7 @@ def mine_with(
         training_set: As `mine` has it, and so are `output`, `settings`, `key` and `progress`.
         output: The file of tuples.
         settings: Those of BM25 do not matter.
-        propose: Gives the candidates of some queries' texts, best first.
+        propose: Gives the candidates of some queries, by their ids, best first.
         key: What tells which inputs these are, the candidates' source included.
         progress: Show progress bars.
     """
@@ -88,7 +88,7 @@ def mine_with(
 
     def work(some: Sequence[str]) -> tuple[list[str], Counter[str]]:
         miner = Miner(training_set, settings)
-        found = propose([training_set.queries[each] for each in some], settings.depth)
+        found = propose(some, settings.depth)
         lines = [
             tuple_line(example)
             for query_id, candidates in zip(some, found, strict=True)

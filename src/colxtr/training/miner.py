@@ -77,8 +77,7 @@ class MineReport:
         tuples: Tuples written.
         negatives: Negatives in them.
         candidates: Candidates that were looked at.
-        dropped: Candidates dropped by reason: `relevant`, `same_text`, `near_duplicate`,
-            `repeated_text` (`CandidateFilter.counts`) and `skipped`.
+        dropped: Candidates dropped by reason: those of `CandidateFilter.counts`, and `skipped`.
         too_few: Tuples left out for want of negatives.
         found_at_10: Share of relevant documents among the first 10 candidates, over all queries.
         found_at_100: The same of the first 100 (of `depth`, if that is less).
@@ -96,7 +95,14 @@ class MineReport:
     @classmethod
     def of(cls, counts: Counter[str]) -> MineReport:
         """Make a report of the counts that `Miner` keeps."""
-        reasons = ("relevant", "same_text", "near_duplicate", "repeated_text", "skipped")
+        reasons = (
+            "relevant",
+            "other_collection",
+            "same_text",
+            "near_duplicate",
+            "repeated_text",
+            "skipped",
+        )
         relevant = max(1, counts["judged"])
         return cls(
             queries=counts["queries"],

@@ -1,11 +1,11 @@
-"""Where candidates come from: BM25 or an index, asked for the best documents of some texts.
+"""Where candidates come from: BM25 or an index, asked for the best documents of some queries.
 
 Knows nothing of which of them may be negatives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from colxtr.errors import InputError
@@ -16,22 +16,55 @@ from colxtr.training.sets import TrainingSet
 if TYPE_CHECKING:
     from colxtr.index import Index
 
-Propose = Callable[[Sequence[str], int], list[list[Candidate]]]  # texts, depth -> best first
+Propose = Callable[[Sequence[str], int], list[list[Candidate]]]  # query ids, depth -> best first
 
 
 def by_words(training_set: TrainingSet, settings: MineSettings, *, progress: bool) -> Propose:
-    """Propose what BM25 finds; it is made when it is first asked."""
-    return lazily(
-        lambda: (
-            Bm25(
-                training_set.documents,
+    """Propose what BM25 finds in the query's own collection; it is made when it is first asked.
+
+    Another collection holds documents that answer a query, too, and nobody has judged them.
+    """
+    made: dict[str, Bm25] = {}
+
+    def of_collection(name: str) -> Bm25:
+        if name not in made:
+            made[name] = Bm25(
+                _OfCollection(training_set, name),
                 k1=settings.k1,
                 b=settings.b,
                 language=settings.language,
                 progress=progress,
-            ).search
-        )
-    )
+            )
+        return made[name]
+
+    def propose(query_ids: Sequence[str], depth: int) -> list[list[Candidate]]:
+        found: dict[str, list[Candidate]] = {}
+        groups: dict[str, list[str]] = {}
+        for each in query_ids:
+            groups.setdefault(training_set.collection_of(each), []).append(each)
+        for name, some in groups.items():
+            texts = [training_set.queries[each] for each in some]
+            found.update(zip(some, of_collection(name).search(texts, depth), strict=True))
+        return [found[each] for each in query_ids]
+
+    return propose
+
+
+class _OfCollection(Mapping[str, str]):
+    """The documents of one collection of a set."""
+
+    def __init__(self, training_set: TrainingSet, name: str) -> None:
+        self._texts = training_set.documents
+        self._ids = [i for i in self._texts if training_set.collection_of(i) == name]
+
+    def __getitem__(self, identifier: str) -> str:
+        return self._texts[identifier]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
 
 
 def searching(index: Index, training_set: TrainingSet, *, progress: bool = False) -> Propose:
@@ -41,8 +74,9 @@ def searching(index: Index, training_set: TrainingSet, *, progress: bool = False
         InputError: The index holds a document that the set has not.
     """
 
-    def propose(texts: Sequence[str], depth: int) -> list[list[Candidate]]:
-        found = index.search_many(list(texts), depth, load_text=False, progress=progress)
+    def propose(query_ids: Sequence[str], depth: int) -> list[list[Candidate]]:
+        texts = [training_set.queries[each] for each in query_ids]
+        found = index.search_many(texts, depth, load_text=False, progress=progress)
         return [[Candidate(hit.id, hit.score) for hit in hits] for hits in found]
 
     return checking(propose, training_set)
@@ -51,8 +85,8 @@ def searching(index: Index, training_set: TrainingSet, *, progress: bool = False
 def checking(propose: Propose, training_set: TrainingSet) -> Propose:
     """The same proposals, once each is known to be a document of the set."""
 
-    def checked(texts: Sequence[str], depth: int) -> list[list[Candidate]]:
-        found = propose(texts, depth)
+    def checked(query_ids: Sequence[str], depth: int) -> list[list[Candidate]]:
+        found = propose(query_ids, depth)
         for each in dict.fromkeys(candidate.id for some in found for candidate in some):
             if each not in training_set.documents:
                 raise InputError(
@@ -62,15 +96,3 @@ def checking(propose: Propose, training_set: TrainingSet) -> Propose:
         return found
 
     return checked
-
-
-def lazily(make: Callable[[], Propose]) -> Propose:
-    """A search that is made when it is first asked: not at all if all parts are there."""
-    made: list[Propose] = []
-
-    def propose(texts: Sequence[str], depth: int) -> list[list[Candidate]]:
-        if not made:
-            made.append(make())
-        return made[0](texts, depth)
-
-    return propose

@@ -143,9 +143,7 @@ def refresh(
     else:
         write_own(mixed_path, mixed)
         scored = score(
-            TrainingSet(
-                training_set.queries, training_set.documents, mixed, training_set.positives
-            ),
+            replace(training_set, tuples=mixed),
             teacher,
             output,
             selection=selection,
@@ -226,12 +224,12 @@ def _searching(
     """Index the documents, as far as that is not done, when the first query is searched."""
     opened: list[Index] = []
 
-    def propose(texts: Sequence[str], depth: int) -> list[list[Candidate]]:
+    def propose(query_ids: Sequence[str], depth: int) -> list[list[Candidate]]:
         if not opened:
             index_documents(model, training_set, folder, settings, progress=progress)
             opened.append(Index.open(folder))
         found = []
-        for query in model.encode_queries(texts):
+        for query in model.encode_queries([training_set.queries[each] for each in query_ids]):
             hits = opened[0].search_embeddings(
                 query, depth, quality=settings.quality, load_text=False
             )

@@ -35,14 +35,16 @@ class TrainingSet:
         tuples: The examples, in the order of their file.
         positives: Query id -> ids of all documents known to be relevant. A document of another
             tuple that is relevant here is masked, not taken for a negative.
+        collections: Names of the collections that this was mixed of, whose ids are NAME:ID; empty
+            for a single one, whose ids may hold any colon.
     """
 
     queries: Mapping[str, str]
     documents: Mapping[str, str]
     tuples: Sequence[NWayTuple]
     positives: Mapping[str, frozenset[str]]
+    collections: tuple[str, ...] = ()
 
-
-def collection_of(identifier: str) -> str:
-    """The collection that an id belongs to, where several are told apart as NAME:ID; else ""."""
-    return identifier.partition(":")[0] if ":" in identifier else ""
+    def collection_of(self, identifier: str) -> str:
+        """The name of the collection that an id belongs to; "" if there is one only."""
+        return identifier.partition(":")[0] if self.collections else ""

@@ -5,6 +5,7 @@ Knows nothing of how they are trained.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def judged_pairs(texts: TrainingSet) -> TrainingSet:
     ]
     if not tuples:
         raise InputError("no query of the collections has a document that is judged relevant")
-    return TrainingSet(texts.queries, texts.documents, tuples, texts.positives)
+    return replace(texts, tuples=tuples)
 
 
 def load_start(settings: ModelSettings, training_set: TrainingSet, seed: int) -> Any:

@@ -108,6 +108,4 @@ def read_training_set(
         raise InputError(f"{path} holds ids only; name the collection they are of (--collection)")
     texts = read_collections(collections, store=store)
     name = ", ".join(each.path for each in collections)
-    return checked_set(
-        texts.queries, texts.documents, list(read_tuples(path)), texts.positives, name
-    )
+    return checked_set(texts, list(read_tuples(path)), name)

@@ -7,7 +7,7 @@ apart by their names: the ids of `scifact` become `scifact:123`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from colxtr.errors import CorpusError, InputError
@@ -98,7 +98,7 @@ def read_collection(collection: Collection, *, store: Path | None = None) -> Tra
     else:
         positives = {}
     documents = _documents(read_corpus(corpus), folder, store)
-    return checked_set(queries, documents, placed, positives, str(folder))
+    return checked_set(TrainingSet(queries, documents, (), positives), placed, str(folder))
 
 
 def read_tuples(path: Path) -> Placed:
@@ -121,7 +121,8 @@ def read_tuples(path: Path) -> Placed:
 def _read_kd(folder: Path, store: Path | None) -> TrainingSet:
     queries = dict(read_kd_texts(folder, "queries"))
     documents = _documents(read_kd_texts(folder, "documents"), folder, store)
-    return checked_set(queries, documents, list(read_kd_tuples(folder)), {}, str(folder))
+    texts = TrainingSet(queries, documents, (), {})
+    return checked_set(texts, list(read_kd_tuples(folder)), str(folder))
 
 
 def _documents(
@@ -134,21 +135,23 @@ def _documents(
 
 
 def checked_set(
-    queries: Mapping[str, str],
-    documents: Mapping[str, str],
-    placed: Sequence[tuple[str, NWayTuple]],
-    positives: Mapping[str, frozenset[str]],
-    name: str,
+    texts: TrainingSet, placed: Sequence[tuple[str, NWayTuple]], name: str
 ) -> TrainingSet:
-    """Put a set together and see that all ids lead to texts.
+    """The set of some texts with these tuples, once all ids lead to texts.
 
     A document that leads a tuple counts as relevant, beside those that were judged so.
+
+    Args:
+        texts: Queries, documents and judgements.
+        placed: The tuples, each with its place.
+        name: Of the collection, for errors.
 
     Raises:
         CorpusError: An id has no text; names the place.
     """
     known: dict[str, frozenset[str]] = {}
-    for query_id, ids in positives.items():
+    queries, documents = texts.queries, texts.documents
+    for query_id, ids in texts.positives.items():
         if query_id not in queries:
             raise CorpusError(f"{name}: query {query_id!r} is judged, but it is not among queries")
         if missing := sorted(each for each in ids if each not in documents):
@@ -165,4 +168,4 @@ def checked_set(
         known[example.query_id] = known.get(example.query_id, frozenset()) | {
             example.document_ids[0]
         }
-    return TrainingSet(queries, documents, [example for _, example in placed], known)
+    return replace(texts, tuples=[example for _, example in placed], positives=known)

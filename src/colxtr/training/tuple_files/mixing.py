@@ -52,6 +52,7 @@ def mix(
             for name, each in sets.items()
             for query_id, ids in each.positives.items()
         },
+        tuple(sets),
     )
 
 
