@@ -298,7 +298,7 @@ nb::tuple decode_document(const MappedSegment& self, const Codec& codec, std::ui
     Result<std::uint32_t> centroids({count});
     for (std::size_t i = 0; i < count; ++i) {
         const std::size_t position = s.position(begin + i);
-        centroids.values[i] = s.list_centroids[s.list_of(position)];
+        centroids.values[i] = s.centroid(position);
         codec.decode(centroids.values[i], s.code(position), s.gain(position), s.length(position),
                      embeddings.values + i * codec.dim());
     }

@@ -88,8 +88,7 @@ class Reader {
     void find_centroids(Read& read) {
         const Query::Block& block = read.block;
         for (std::size_t r = 0; r < block.count; ++r) {
-            read.centroids[r] =
-                block.segment->list_centroids[block.segment->list_of(block.positions[r])];
+            read.centroids[r] = block.segment->centroid(block.positions[r]);
             query_.prefetch(read.centroids[r]);
         }
     }

@@ -8,7 +8,8 @@
 //
 //   I::Group (four values of a row, for all lanes), I::Columns (four values of each lane's column),
 //   I::group, I::columns, I::dot(sums, group, columns), which adds, I::load, I::to_float,
-//   I::start(strip, n_groups, into): sums of STRIP lanes before the first `dot`
+//   I::start(strip, n_groups, into): sums of STRIP lanes before the first `dot`,
+//   I::SUMS (how many of them a register tile holds)
 //
 // No multiplication is contracted with an addition here (the build says so to the compiler): all
 // instruction sets round alike.
@@ -43,10 +44,9 @@ struct Tile {
 };
 
 struct PlainRows {
-    static constexpr std::size_t R = I::ROWS;
     const std::int8_t* const* values;
 
-    template <std::size_t STRIPS>
+    template <std::size_t R, std::size_t STRIPS>
     void add(Tile<R, STRIPS>& tile, std::size_t row, std::size_t dim,
              const std::int8_t* strips) const {
         const std::int8_t* first[R];
@@ -59,12 +59,11 @@ struct PlainRows {
 // Codes of a trellis: their values are read where the codewords lie, and never put together.
 template <std::size_t WIDTH>
 struct CodedRows {
-    static constexpr std::size_t R = I::CODED_ROWS;
     static constexpr std::size_t AHEAD = 7;  // codewords that one load of eight bytes tells
     const std::int8_t* codebook;
     const std::uint8_t* const* codes;
 
-    template <std::size_t STRIPS>
+    template <std::size_t R, std::size_t STRIPS>
     void add(Tile<R, STRIPS>& tile, std::size_t row, std::size_t dim,
              const std::int8_t* strips) const {
         const std::size_t n_bytes = dim / WIDTH;
@@ -122,7 +121,7 @@ template <std::size_t STRIPS, typename Values>
 inline void score_strips(const Values& values, const colxtr::ScoredRows& rows, std::size_t n_rows,
                          std::size_t dim, const std::int8_t* strips, std::size_t strip,
                          std::size_t stride, float* scores) {
-    constexpr std::size_t R = Values::R;
+    constexpr std::size_t R = I::SUMS / (STRIPS * STRIP_VECTORS);
     static_assert(colxtr::ROWS % R == 0, "rows are readable up to a multiple of colxtr::ROWS");
     strips += strip * dim * colxtr::STRIP;
     std::int32_t start[STRIPS * colxtr::STRIP];

@@ -26,12 +26,8 @@ void Segment::prepare(const Codec& codec) {
         require(list_centroids[i] < codec.n_centroids() &&
                     (i == 0 || list_centroids[i - 1] < list_centroids[i]),
                 "list_centroids do not ascend below n_centroids");
-    block_lists.resize((n_tokens + BLOCK - 1) / BLOCK);
-    std::size_t list = 0;
-    for (std::size_t block = 0; block < block_lists.size(); ++block) {
-        while (list_offsets[list + 1] <= block * BLOCK) ++list;
-        block_lists[block] = static_cast<std::uint32_t>(list);
-    }
+    lists = ListTable(list_offsets, n_lists);
+    every_centroid_has_a_list = n_lists == codec.n_centroids();
 }
 
 }  // namespace colxtr

@@ -12,6 +12,7 @@
 
 #include "bits.h"
 #include "codec.h"
+#include "list_table.h"
 #include "packing.h"
 
 namespace colxtr {
@@ -34,10 +35,8 @@ struct Segment {
     const std::uint8_t* gains = nullptr;              // (n_tokens), by list position; or null
     const std::uint8_t* lengths = nullptr;            // likewise
 
-    // For every BLOCK-th list position the list that holds it: so `list_of` has one step to go
-    // where a search through all offsets would miss the cache a dozen times.
-    static constexpr std::size_t BLOCK = 64;
-    std::vector<std::uint32_t> block_lists;
+    ListTable lists;  // by list position
+    bool every_centroid_has_a_list = false;
 
     // Throws Corrupt, with the name.
     [[noreturn]] void damaged(const char* what) const;
@@ -45,7 +44,7 @@ struct Segment {
         if (!holds) damaged(what);
     }
 
-    // Checks the arrays, then fills `block_lists`.
+    // Checks the arrays, then finds out what follows them here.
     void prepare(const Codec& codec);
 
     const std::uint8_t* code(std::size_t position) const { return codes + position * code_bytes; }
@@ -66,19 +65,10 @@ struct Segment {
         return found;
     }
 
-    // Asks for what `list_of` will read next, once that is there.
-    COLXTR_PREFETCH void prefetch_list(std::size_t position) const {
-        const std::size_t list = block_lists[position / BLOCK];
-        prefetch_line(list_offsets + list + 1);
-        prefetch_line(list_centroids + list);
-    }
-
-    // The list that holds a list position.
-    std::size_t list_of(std::size_t position) const {
-        std::size_t list = block_lists[position / BLOCK];
-        list += list_offsets[list + 1] <= position;  // most lists are longer than a block: no more
-        while (list_offsets[list + 1] <= position) ++list;  // steps, and no branch to guess
-        return list;
+    // The centroid whose list holds a list position.
+    std::uint32_t centroid(std::size_t position) const {
+        const std::size_t list = lists[position];
+        return every_centroid_has_a_list ? static_cast<std::uint32_t>(list) : list_centroids[list];
     }
 
     // Asks for what `position` will read of a document's tokens.
@@ -95,18 +85,13 @@ struct Segment {
         if (gains) prefetch_line(gains + position);
     }
 
-    // Asks for what `list_of` will read first.
-    COLXTR_PREFETCH void prefetch_list_of(std::size_t position) const {
-        prefetch_line(block_lists.data() + position / BLOCK);
-    }
-
-    // Asks for what `code`, `gain` and `list_of` will read, without waiting for it.
+    // Asks for what `code`, `gain` and `centroid` will read, without waiting for it.
     COLXTR_PREFETCH void prefetch(std::size_t position) const {
         const std::uint8_t* first = code(position);
         for (std::size_t byte = 0; byte < code_bytes; byte += 64) prefetch_line(first + byte);
         prefetch_line(first + code_bytes - 1);
         if (gains) prefetch_line(gains + position);
-        prefetch_list_of(position);
+        lists.prefetch(position);
     }
 };
 

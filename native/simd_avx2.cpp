@@ -41,8 +41,7 @@ struct V {
 
 struct I {
     static constexpr std::size_t LANES = 8;
-    static constexpr std::size_t ROWS = 2;
-    static constexpr std::size_t CODED_ROWS = 2;
+    static constexpr std::size_t SUMS = 8;
     // The instruction multiplies unsigned with signed bytes, and saturates sums of two products:
     // with absolute values up to 128 and 127 none can.
     struct Group {

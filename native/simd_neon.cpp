@@ -37,8 +37,7 @@ struct V {
 
 struct I {
     static constexpr std::size_t LANES = 4;
-    static constexpr std::size_t ROWS = 2;
-    static constexpr std::size_t CODED_ROWS = 2;
+    static constexpr std::size_t SUMS = 16;
     using Group = int8x16_t;
     using Columns = int8x16_t;
     int32x4_t lanes;

@@ -56,8 +56,7 @@ struct V {
 
 struct I {
     static constexpr std::size_t LANES = 4;
-    static constexpr std::size_t ROWS = 1;
-    static constexpr std::size_t CODED_ROWS = 1;
+    static constexpr std::size_t SUMS = 8;
     using Group = const std::int8_t*;
     using Columns = const std::int8_t*;
     std::int32_t lane[4];

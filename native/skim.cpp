@@ -34,15 +34,14 @@ class Skimmer {
         for (std::size_t i = 0; i < count + STAGES - 1; ++i) {
             if (i < count) find(ordinals[i], on_way(i));
             if (i >= 1 && i - 1 < count) find_positions(on_way(i - 1));
-            if (i >= 2 && i - 2 < count) ask_for_lists(on_way(i - 2));
-            if (i >= 3 && i - 3 < count) find_levels(on_way(i - 3));
-            if (i >= 4 && i - 4 < count) choose(on_way(i - 4));
-            if (i >= 5) scores[i - 5] = score(on_way(i - 5));
+            if (i >= 2 && i - 2 < count) find_levels(on_way(i - 2));
+            if (i >= 3 && i - 3 < count) choose(on_way(i - 3));
+            if (i >= 4) scores[i - 4] = score(on_way(i - 4));
         }
     }
 
  private:
-    static constexpr std::size_t STAGES = 6;
+    static constexpr std::size_t STAGES = 5;
     struct Document {
         const Segment* segment = nullptr;
         std::size_t first = 0, count = 0;  // tokens
@@ -67,23 +66,15 @@ class Skimmer {
         document.positions.resize(document.count);
         for (std::size_t t = 0; t < document.count; ++t) {
             document.positions[t] = document.segment->position(document.first + t);
-            document.segment->prefetch_list_of(document.positions[t]);
+            document.segment->lists.prefetch(document.positions[t]);
         }
-    }
-
-    COLXTR_PREFETCH void ask_for_lists(const Document& document) const {
-        for (const std::size_t position : document.positions)
-            document.segment->prefetch_list(position);
     }
 
     void find_levels(Document& document) const {
         const Segment& segment = *document.segment;
         document.levels.resize(document.count);
         for (std::size_t t = 0; t < document.count; ++t) {
-            document.levels[t] =
-                query_.levels(segment.list_centroids[segment.list_of(document.positions[t])]);
-            for (std::size_t lane = 0; lane < query_.stride(); lane += 64)
-                prefetch_line(document.levels[t] + lane);
+            document.levels[t] = query_.levels(segment.centroid(document.positions[t]));
         }
     }
 

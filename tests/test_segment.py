@@ -9,11 +9,12 @@ import pytest
 
 from colxtr import kernels
 from colxtr.clustering import number_of_centroids
-from colxtr.codec import EncodedTokens
+from colxtr.codec import Codec, EncodedTokens
 from colxtr.documents import Document
 from colxtr.storage import segment
 from colxtr.storage.arrays import Streamed, read_arrays, write_arrays
 from colxtr.storage.segment import Batch, SegmentBuilder, segment_arrays
+from made import native_segment_of_codes, trained, unit
 
 COUNTS = [[3, 0, 4], [0], [120], [1] * 40]  # tokens of the documents of each batch
 
@@ -57,6 +58,33 @@ def test_arrays_are_those_of_a_stable_sort(
     assert np.array_equal(order[positions], np.arange(n))
     ordinals = kernels.unpack(arrays["ordinals"], n, widths["ordinal_bits"])
     assert np.array_equal(ordinals, np.repeat(np.arange(len(counts)), counts)[order])
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [1] * 300,  # as many as fit a table that is as fine as it gets
+        [1] * 40 + [5_000],  # very many in one block of a coarse table
+        [5_000] + [1, 2, 3, 4] * 5 + [700, 1, 1, 1, 1, 700],
+        [128, 128, 127, 1, 129],
+        [3],
+    ],
+)
+@pytest.mark.parametrize("n_unused", [0, 7])  # centroids without a list
+def test_every_token_is_found_in_its_list(sizes: list[int], n_unused: int) -> None:
+    tokens = np.random.default_rng(0).standard_normal((64, 16)).astype(np.float32)
+    few = trained(unit(tokens), n_bits=2, n_centroids=1).arrays
+    n_centroids = len(sizes) + n_unused
+    arrays = {
+        **few,
+        "centroids": np.tile(few["centroids"], (n_centroids, 1)),
+        "centroid_scales": np.tile(few["centroid_scales"], n_centroids),
+    }
+    centroids = np.repeat(np.arange(len(sizes), dtype=np.uint32) + n_unused, sizes)
+    codec, n = Codec(2, arrays), len(centroids)
+    encoded = EncodedTokens(centroids, np.zeros((n, 4), np.uint8), np.zeros(n, np.uint8))
+    made = native_segment_of_codes(codec, encoded, [n])
+    assert np.array_equal(made.decode_document(codec.native, 0)[1], centroids)
 
 
 def test_a_builder_knows_what_it_holds() -> None:
