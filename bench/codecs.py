@@ -14,6 +14,7 @@ centroid length 1 again. ColXTR's index is this one.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +67,7 @@ def main() -> None:
             kept = Decompressed(embedded.folder, codes=codes, decompress=decompress)
             found = exact_run(kept, ids, queries, 10)
             rows.append([n_bits, name, quality(found, collection), recall(found, truth)])
+            sys.stderr.write(f"{n_bits} bits, {name}: done\n")
     columns = [Column("bits"), Column("residuals"), Column(MEASURE, 4), Column("recall@10", 3)]
     print(render(columns, rows, "markdown"))
 
