@@ -20,22 +20,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from colxtr import Encoder, evaluate
+from colxtr.clustering import number_of_centroids, unit_length
 from colxtr.codec import Codec
-from colxtr.evaluation.embedded import EmbeddedCollection, Part, embed, embed_queries
+from colxtr.evaluation.embedded import (
+    EmbeddedCollection,
+    Floats,
+    Part,
+    embed,
+    embed_queries,
+)
 from colxtr.evaluation.exhaustive import exact_run
 from colxtr.evaluation.judged import JudgedCollection
 from colxtr.evaluation.run_files import Run
 from colxtr.evaluation.tables import Column, Value, render
 from colxtr.reference import Code, decode
 
-Floats = NDArray[np.float32]
 Decompress = Callable[[Floats, Code], Floats]  # tokens to what an index would keep of them
 
 SAMPLE = 262_144  # tokens that codecs are trained on
-CENTROIDS = 16  # times the root of the tokens
 MEASURE = "nDCG@10"
 
 
@@ -59,7 +63,7 @@ def main() -> None:
     truth = exact_run(embedded, ids, queries, 10)
     rows: list[list[Value]] = [["-", "float32", quality(truth, collection), 1.0]]
     sample = drawn(embedded)
-    n_centroids = round(CENTROIDS * embedded.counts().sum() ** 0.5)
+    n_centroids = number_of_centroids(int(embedded.counts().sum()))
     for n_bits in arguments.bits:
         codec = Codec.train(sample, n_bits=n_bits, n_centroids=n_centroids)
         codes = [Code(*codec.encode(part.tokens)) for part in embedded.parts()]
@@ -112,10 +116,12 @@ def variants(codec: Codec, sample: Floats) -> dict[str, Decompress]:
     scaled = Buckets.of(residuals / scales, 2**codec.n_bits)
 
     def buckets(tokens: Floats, code: Code) -> Floats:
-        return nearest(code) + one_table.rounded(tokens - nearest(code))
+        base = nearest(code)
+        return base + one_table.rounded(tokens - base)
 
     def per_dimension(tokens: Floats, code: Code) -> Floats:
-        return nearest(code) + scales * scaled.rounded((tokens - nearest(code)) / scales)
+        base = nearest(code)
+        return base + scales * scaled.rounded((tokens - base) / scales)
 
     def ours(_: Floats, code: Code) -> Floats:
         wide = Code(*(None if part is None else part.astype(np.int64) for part in code))
@@ -124,8 +130,8 @@ def variants(codec: Codec, sample: Floats) -> dict[str, Decompress]:
     return {
         "none: centroids alone": lambda _, code: nearest(code),
         "buckets, one table": buckets,
-        "ColBERTv2: and unit length": lambda *token: unit(buckets(*token)),
-        "and a scale for each dimension": lambda *token: unit(per_dimension(*token)),
+        "ColBERTv2: and unit length": lambda *token: unit_length(buckets(*token)),
+        "and a scale for each dimension": lambda *token: unit_length(per_dimension(*token)),
         "ours: rotated, trellis, gain": ours,
     }
 
@@ -154,12 +160,6 @@ class Buckets:
         """Each value as its bucket's."""
         found: Floats = self.values[np.searchsorted(self.bounds, values)]
         return found
-
-
-def unit(tokens: Floats) -> Floats:
-    """Tokens with length 1."""
-    found: Floats = tokens / np.linalg.norm(tokens, axis=1, keepdims=True)
-    return found
 
 
 def quality(run: Run, collection: JudgedCollection) -> float:

@@ -7,8 +7,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from bench.codecs import Buckets, Decompressed, recall, unit, variants
+from bench.codecs import Buckets, Decompressed, recall, variants
 from colxtr import Encoder
+from colxtr.clustering import unit_length
 from colxtr.codec import Codec
 from colxtr.corpora import read_documents
 from colxtr.evaluation.embedded import EmbeddedCollection, embed
@@ -70,4 +71,5 @@ def test_a_collection_comes_back_decompressed(data_folder, tmp_path) -> None:
 
 
 def test_unit_length() -> None:
-    np.testing.assert_allclose(unit(np.array([[3, 4], [0, 2]], np.float32)), [[0.6, 0.8], [0, 1]])
+    made = unit_length(np.array([[3, 4], [0, 2]], np.float32))
+    np.testing.assert_allclose(made, [[0.6, 0.8], [0, 1]])

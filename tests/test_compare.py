@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,20 @@ SETTINGS = CompareSettings(
     measures="nDCG@10 R@100",
     sweeps=(Sweep("rerank", (0, 2)),),
 )
+
+
+@contextmanager
+def noted_tasks():
+    """A list that fills with the tasks done in processes of their own, and their arguments."""
+    tasks = []
+
+    def noted(task, arguments, **options):
+        tasks.append((task, arguments))
+        return processes.in_own_process(task, arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench, "in_own_process", noted)
+        yield tasks
 
 
 @pytest.fixture(scope="module")
@@ -249,49 +264,28 @@ def test_another_seed_is_measured_anew_and_equal_ones_agree(corpus, model, done,
     for result in again.cells:
         assert result.evaluation == comparison.quality(result.cell.method, result.n_bits)
     one = CompareSettings(methods=("exact",), bits=(2,), seed=1)
-    asked = []
-
-    def noted(task, arguments, **options):
-        asked.append(task)
-        return processes.in_own_process(task, arguments, **options)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bench, "in_own_process", noted)
+    with noted_tasks() as asked:
         compare(corpus, tmp_path, one, encoder=model)
-    assert asked == ["build", "search", "coverage"]
+    assert [task for task, _ in asked] == ["build", "search", "coverage"]
 
 
 def test_queries_that_are_not_timed_find_the_same(corpus, model, tmp_path, monkeypatch) -> None:
-    tasks = []
-
-    def noted(task, arguments, **options):
-        tasks.append((task, arguments))
-        return processes.in_own_process(task, arguments, **options)
-
-    monkeypatch.setattr(bench, "in_own_process", noted)
     settings = CompareSettings(methods=("colxtr",), bits=(2,), coverage=False)
-    compare(corpus, tmp_path, settings, encoder=model)
+    with noted_tasks() as tasks:
+        compare(corpus, tmp_path, settings, encoder=model)
     ((_, arguments),) = [each for each in tasks if each[0] == "search"]
     assert len(arguments["query_ids"]) == 3
-    monkeypatch.setattr(work, "_TIMED", 2)
+    monkeypatch.setattr(work, "TIMED_QUERIES", 2)
     figures = work.search(**{**arguments, "run": str(tmp_path / "again.trec")})
     assert len(figures["milliseconds"]) == 2
     assert (tmp_path / "again.trec").read_bytes() == Path(arguments["run"]).read_bytes()
 
 
-def test_coverage_that_is_not_asked_for_is_not_measured(
-    corpus, model, tmp_path, monkeypatch
-) -> None:
-    asked = []
-
-    def noted(task, arguments, **options):
-        asked.append(task)
-        return processes.in_own_process(task, arguments, **options)
-
-    monkeypatch.setattr(bench, "in_own_process", noted)
+def test_coverage_that_is_not_asked_for_is_not_measured(corpus, model, tmp_path) -> None:
     settings = CompareSettings(methods=("float32",), coverage=False)
-    comparison = compare(corpus, tmp_path, settings, encoder=model)
-    assert asked == ["float32"]
+    with noted_tasks() as asked:
+        comparison = compare(corpus, tmp_path, settings, encoder=model)
+    assert [task for task, _ in asked] == ["float32"]
     assert [each.name for each in all_tables(comparison)] == ["table", "quality"]
     assert comparison.as_dict()["coverage"] == []
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from colxtr.corpora import read_documents
 from colxtr.cpus import available_cpus
+from colxtr.evaluation.cells import TIMED_QUERIES
 from colxtr.evaluation.coverage import retrieval_ranks
 from colxtr.evaluation.embedded import EmbeddedCollection, EmbeddedQueries, Floats
 from colxtr.evaluation.exhaustive import exact_run
@@ -28,7 +29,6 @@ from colxtr.lexical import Bm25
 from colxtr.runs import write_run
 
 _WARMING = 10  # queries searched before times are taken
-_TIMED = 100  # queries: exhaustive methods take a tenth of a second and more for each
 
 
 def build(
@@ -94,7 +94,7 @@ def search(
         def one(query: Floats) -> list[Any]:
             return opened.search_embeddings(query, k, load_text=False, threads=1, **options)
 
-        step = max(1, -(-len(arrays) // _TIMED))
+        step = max(1, -(-len(arrays) // TIMED_QUERIES))
         found: list[Any] = [None] * len(arrays)
         found[::step], times = _timed(one, arrays[::step])
         used = own_bytes()

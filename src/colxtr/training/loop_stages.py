@@ -246,7 +246,7 @@ class _Plan:
     def _training(self, tuples: str, start: str) -> Callable[[Path], Figures]:
         def run(folder: Path) -> Figures:
             examples = self._with_tuples(tuples)
-            examples = replace(examples, tuples=weighted(examples.tuples, self._weights()))
+            examples = replace(examples, tuples=weighted(examples, self._weights()))
             return self._doers.train(self._recipe.train, examples, start, folder)
 
         return run

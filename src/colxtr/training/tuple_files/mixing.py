@@ -56,21 +56,19 @@ def mix(
     )
 
 
-def weighted(
-    tuples: Sequence[NWayTuple], weights: Mapping[str, float], *, seed: int = 0
-) -> list[NWayTuple]:
+def weighted(mixed: TrainingSet, weights: Mapping[str, float], *, seed: int = 0) -> list[NWayTuple]:
     """The tuples of a mixed set as often as the weights of the sets that they are from say.
 
     Args:
-        tuples: Their ids are prefixed with the names of their sets.
+        mixed: Of several sets.
         weights: As `mix` has them, and `seed` too. Where all are 1, the tuples are as they were.
         seed: Of the drawing.
     """
     if all(weight == 1 for weight in weights.values()):
-        return list(tuples)
+        return list(mixed.tuples)
     of_set: dict[str, list[NWayTuple]] = {}
-    for example in tuples:
-        of_set.setdefault(example.query_id.partition(":")[0], []).append(example)
+    for example in mixed.tuples:
+        of_set.setdefault(mixed.collection_of(example.query_id), []).append(example)
     return [
         example
         for name, some in of_set.items()
