@@ -438,11 +438,11 @@ nb::tuple best_imputed(const Candidates& candidates, std::size_t k, bool retriev
     return ranking(found);
 }
 
-nb::tuple best_lower_bounds(const Candidates& candidates, std::size_t k) {
+nb::tuple best_lower_bounds(const Candidates& candidates, std::size_t k, bool retrieved_only) {
     std::vector<Scored> found;
     {
         nb::gil_scoped_release release;
-        found = candidates.best_lower_bounds(k);
+        found = candidates.best_lower_bounds(k, retrieved_only);
     }
     return ranking(found);
 }
@@ -532,7 +532,7 @@ NB_MODULE(_native, m) {
              "thresholds"_a = true, "shortlist"_a = 0, "allowed"_a = nb::none())
         .def("best_imputed", &best_imputed, "k"_a, "retrieved_only"_a = false)
         .def("best_expected", &best_expected, "k"_a)
-        .def("best_lower_bounds", &best_lower_bounds, "k"_a)
+        .def("best_lower_bounds", &best_lower_bounds, "k"_a, "retrieved_only"_a = false)
         .def("retrieved", [](const Candidates& c) { return array(c.retrieved()); })
         .def("thresholds", [](const Candidates& c) { return array(c.thresholds()); });
 }

@@ -340,15 +340,15 @@ std::vector<Scored> Candidates::best_imputed(std::size_t k, bool retrieved_only)
 }
 
 std::vector<Scored> Candidates::best_expected(std::size_t k) const {
-    if (query_.reach().empty()) return best_lower_bounds(k);
+    if (query_.reach().empty()) return best_lower_bounds(k, false);
     std::vector<float> floors(query_.stride(), 0);
     for (std::size_t i = 0; i < query_.n_tokens(); ++i) floors[i] = EXPECTED * query_.reach()[i];
     return best_by(floors.data(), k, false);
 }
 
-std::vector<Scored> Candidates::best_lower_bounds(std::size_t k) const {
+std::vector<Scored> Candidates::best_lower_bounds(std::size_t k, bool retrieved_only) const {
     const std::vector<float> floors(query_.stride(), -std::numeric_limits<float>::max());
-    return best_by(floors.data(), k, false);
+    return best_by(floors.data(), k, retrieved_only);
 }
 
 std::vector<std::uint64_t> Candidates::retrieved() const {

@@ -59,8 +59,8 @@ class Candidates {
     // best token lies in a list that nobody probed. Without probes as `best_lower_bounds`.
     std::vector<Scored> best_expected(std::size_t k) const;
 
-    // The k best documents by mean_i best_i, which is at most MaxSim.
-    std::vector<Scored> best_lower_bounds(std::size_t k) const;
+    // The k best documents by mean_i best_i, which is at most MaxSim, and MaxSim with `all_lists`.
+    std::vector<Scored> best_lower_bounds(std::size_t k, bool retrieved_only) const;
 
     // The documents of which some query token kept a token.
     std::vector<std::uint64_t> retrieved() const;

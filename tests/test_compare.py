@@ -281,6 +281,25 @@ def test_queries_that_are_not_timed_find_the_same(corpus, model, tmp_path, monke
     assert (tmp_path / "again.trec").read_bytes() == Path(arguments["run"]).read_bytes()
 
 
+def test_slow_queries_are_timed_for_a_while_only(monkeypatch) -> None:
+    now = iter(range(1_000_000))  # each look at the clock is a second later
+    monkeypatch.setattr(work.time, "perf_counter", lambda: next(now))
+    asked: list[int] = []
+
+    def one(query: int) -> int:
+        asked.append(query)
+        return -query
+
+    timed, times = work._timed(one, range(300))
+    chosen = asked[-len(timed) :]
+    assert times["milliseconds"] == [1000.0] * 20  # 5 would have been enough for the clock
+    assert chosen == list(timed) == sorted(chosen)
+    assert len(set(chosen)) == 20
+    assert chosen[-1] - chosen[0] > 200  # from the beginning to the end
+    assert timed == {query: -query for query in chosen}
+    assert work._completed(timed, one, range(300), threads=2) == [-query for query in range(300)]
+
+
 def test_coverage_that_is_not_asked_for_is_not_measured(corpus, model, tmp_path) -> None:
     settings = CompareSettings(methods=("float32",), coverage=False)
     with noted_tasks() as asked:

@@ -11,8 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from colxtr import Index, kernels, reference
+from colxtr import search as search_module
 from colxtr.codec import Codec
 from colxtr.errors import InputError
+from colxtr.hits import Hit
 from colxtr.search import METHODS, SearchOptions, SearchSettings
 from made import Clustered, decompressed, in_eight_bits
 
@@ -146,6 +148,34 @@ def test_with_all_probed_and_kept_every_method_is_maxsim(opened: Opened) -> None
         check(opened, query, expected, method="colxtr", rerank=0, **everything)
         for method in ("xtr", "colbertv2", "colbert"):
             check(opened, query, expected, method=method, **everything)
+
+
+@pytest.mark.parametrize("k_prime", [1, 20])
+def test_colbert_over_all_lists_keeps_to_what_is_retrieved(opened: Opened, k_prime: int) -> None:
+    for query in opened.queries:
+        seen = reference.own_lists(query, opened.collection, 48)
+        found = reference.retrieve(query, opened.collection, seen, k_prime)
+        exact = reference.exact(query, opened.decoded)
+        kept = reference.imputed_scores(found, retrieved_only=True)
+        expected = {document: exact[document] for document in kept}
+        check(opened, query, expected, method="colbert", n_probe=48, k_prime=k_prime)
+
+
+@pytest.mark.parametrize("method", ["exact", "colxtr", "colbertv2"])
+def test_list_after_list_and_document_after_document_agree(
+    opened: Opened, instruction_set: str, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hits(threads: int) -> list[list[Hit]]:
+        return [
+            opened.index.search_embeddings(query, N_DOCUMENTS, method=method, threads=threads)
+            for query in opened.queries
+        ]
+
+    by_list = [hits(threads) for threads in (1, 3)]
+    monkeypatch.setattr(search_module, "MOST_MAXIMA", 0)
+    monkeypatch.setattr(kernels, "Candidates", None)  # lists are not looked into
+    by_document = [hits(threads) for threads in (1, 3)]
+    assert by_list[0] == by_list[1] == by_document[0] == by_document[1]
 
 
 def test_lower_bound_is_at_most_exact(opened: Opened) -> None:

@@ -31,6 +31,7 @@ EXHAUSTIVE_BELOW = 100_000  # tokens: less saves nothing that is worth a lost do
 BASE_TOKENS = 1_000_000  # the defaults are those of such a collection; larger ones need more
 FIRST_RERANKED = 16  # documents, before it is asked whether to go on
 MOST_LEVELS = 1 << 26  # bytes of memory for a glance
+MOST_MAXIMA = 1 << 25  # of memory for each query token's best of each document of a collection
 SHORTLISTED = 9  # documents that are more than glanced at, for each that may be re-ranked
 FINALISTS = 10  # documents beyond k (or half as many as k) whose skimmed scores are made exact
 
@@ -130,6 +131,7 @@ class Collection:
         codec: Theirs.
         segments: Ascending by their first ordinals, one or more.
         native: The same in the native module.
+        n_stored: Tokens of all documents, those deleted included.
         n_live: Tokens of the documents that are not deleted.
         n_tokens: Tokens of the documents that count: of those, what a filter lets through.
         allowed: A bit for each ordinal, or None if all documents count.
@@ -147,6 +149,7 @@ class Collection:
         """
         self.codec, self.segments, self._live = codec, segments, live
         self.native = kernels.Collection(codec.native, [segment.native for segment in segments])
+        self.n_stored = sum(segment.n_tokens for segment in segments)
         self._counts(live)
         self.n_live = self.n_tokens
 
@@ -173,6 +176,11 @@ class Collection:
     def is_small(self) -> bool:
         """Whether probing would save nothing."""
         return self.n_tokens < EXHAUSTIVE_BELOW
+
+    @property
+    def n_documents(self) -> int:
+        """Of all segments, those without a token and deleted ones included."""
+        return sum(segment.n_documents for segment in self.segments)
 
     def with_tokens(self) -> NDArray[np.uint64]:
         """Ordinals of the documents that count and have a token."""
@@ -201,20 +209,27 @@ class Search:
             threads: For this query; the results do not depend on it.
         """
         self.collection, self.settings = collection, settings
-        n_probe = 0 if settings.method == "exact" else self._n_probe()
+        n_probe = self._n_probe()
         self.all_lists = n_probe == collection.codec.n_centroids
-        self._glances = settings.glances and not self.all_lists and self._fits(len(embeddings))
+        self._n_query_tokens = len(embeddings)
+        self._glances = settings.glances and not self.all_lists and self._levels_fit()
         self._query = collection.codec.query(
             embeddings, 0 if self.all_lists else n_probe, threads, levels=self._glances
         )
 
-    def _fits(self, n_query_tokens: int) -> bool:
+    def _levels_fit(self) -> bool:
         """Whether there can be levels, a byte for each query token and centroid."""
         codec = self.collection.codec
-        return codec.has_levels and n_query_tokens * codec.n_centroids <= MOST_LEVELS
+        return codec.has_levels and self._n_query_tokens * codec.n_centroids <= MOST_LEVELS
+
+    def _maxima_fit(self) -> bool:
+        """Whether there can be a float for each query token and document."""
+        return 4 * self._n_query_tokens * self.collection.n_documents <= MOST_MAXIMA
 
     def _n_probe(self) -> int:
         codec, settings = self.collection.codec, self.settings
+        if settings.method == "exact":
+            return codec.n_centroids
         exact_store = settings.method in ("xtr", "colbert") and codec.n_bits == HALF
         exhaustive = self.collection.is_small or exact_store
         if exhaustive and settings.n_probe is None:
@@ -268,6 +283,17 @@ class Search:
         """The k best of some documents by MaxSim over all their tokens, decompressed."""
         return _best(ordinals, self.maxsim(ordinals), k)
 
+    def exhaustive(self, k: int) -> Ranking:
+        """The k best documents that count by MaxSim.
+
+        List after list, where the documents' maxima fit into little memory and most documents
+        count: codes are read in their order then. Document after document otherwise.
+        """
+        collection = self.collection
+        if 2 * collection.n_tokens < collection.n_stored or not self._maxima_fit():
+            return self.rerank(collection.with_tokens(), k)
+        return Ranking(*self.candidates(thresholds=False).best_lower_bounds(k))
+
     def rerank_promising(self, ranking: Ranking, k: int) -> Ranking:
         """The same, but stops where the next document would have to gain more than is likely.
 
@@ -299,8 +325,8 @@ def _best(ordinals: NDArray[np.uint64], scores: Floats, k: int) -> Ranking:
 
 def _colxtr(search: Search, k: int) -> Ranking:
     rerank = search.settings.rerank_chosen(k, search.collection.n_tokens)
-    if rerank and search.all_lists and search.collection.allowed is not None:
-        return search.rerank(search.collection.with_tokens(), k)  # the same, and reads no others
+    if rerank and search.settings.k_prime is None and search.all_lists:
+        return search.exhaustive(k)  # nothing is left to guess
     if rerank and search.settings.k_prime is None:
         shortlist = search.settings.shortlist_chosen(k, search.collection.n_tokens)
         found = search.candidates(thresholds=False, shortlist=shortlist)
@@ -319,6 +345,8 @@ def _xtr(search: Search, k: int) -> Ranking:
 
 
 def _colbertv2(search: Search, k: int) -> Ranking:
+    if search.all_lists:
+        return search.exhaustive(k)  # what would be lower bounds is MaxSim
     n_candidates = search.settings.n_candidates or 1_024
     found = search.candidates(thresholds=False)
     ordinals, _ = found.best_lower_bounds(max(k, n_candidates))
@@ -326,11 +354,14 @@ def _colbertv2(search: Search, k: int) -> Ranking:
 
 
 def _colbert(search: Search, k: int) -> Ranking:
-    return search.rerank(search.candidates().retrieved(), k)
+    found = search.candidates()
+    if search.all_lists:  # each document's best similarities are known
+        return Ranking(*found.best_lower_bounds(k, retrieved_only=True))
+    return search.rerank(found.retrieved(), k)
 
 
 def _exact(search: Search, k: int) -> Ranking:
-    return search.rerank(search.collection.with_tokens(), k)
+    return search.exhaustive(k)
 
 
 _METHODS: dict[str, Callable[[Search, int], Ranking]] = {

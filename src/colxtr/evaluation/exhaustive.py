@@ -6,15 +6,19 @@ Reads the collection once for all queries. Knows nothing of indexes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from colxtr.cpus import available_cpus
 from colxtr.evaluation.embedded import EmbeddedCollection, Floats
 from colxtr.evaluation.run_files import Run
 
-QUERY_TOKENS = 1_024  # compared with a part of the collection at a time
-PIECE_TOKENS = 65_536  # of such a part
+QUERY_TOKENS = 256  # compared with a part of the collection at a time, so many that the products
+PIECE_TOKENS = 8_192  # with such a part stay in a cache
 
 
 def exact_run(
@@ -30,15 +34,16 @@ def exact_run(
     """
     names = [name for name, tokens in queries.items() if len(tokens)]
     scores = np.full((len(names), len(doc_ids)), -np.inf, np.float32)
+    blocks = list(_blocks([queries[name] for name in names]))
     first = 0
-    for counts, tokens in pieces(embedded):
-        filled = np.flatnonzero(counts)
-        if len(filled):
+    with ThreadPoolExecutor(available_cpus()) as pool:
+        for counts, tokens in pieces(embedded):
+            filled = np.flatnonzero(counts)
             starts = np.cumsum(counts[filled]) - counts[filled]
-            for some, rows in _blocks([queries[name] for name in names]):
-                best = np.maximum.reduceat(tokens @ rows.T, starts, axis=0)  # (documents, tokens)
-                scores[np.ix_(some, first + filled)] = _means(best, queries, names, some)
-        first += len(counts)
+            found = pool.map(partial(_block_scores, tokens, starts), blocks)
+            for block, of_block in zip(blocks, found, strict=True):
+                scores[block.first : block.stop, first + filled] = of_block
+            first += len(counts)
     run: Run = {name: {} for name in queries}
     for name, row in zip(names, scores, strict=True):
         order = np.argsort(-row, kind="stable")[:k]
@@ -47,7 +52,7 @@ def exact_run(
 
 
 def pieces(embedded: EmbeddedCollection) -> Iterator[tuple[NDArray[np.int64], Floats]]:
-    """Token counts and tokens of consecutive documents, some 65,536 tokens at a time."""
+    """Token counts and tokens of consecutive documents, some 8,192 tokens at a time."""
     for part in embedded.parts():
         ends = np.cumsum(part.counts)
         start = 0
@@ -58,21 +63,37 @@ def pieces(embedded: EmbeddedCollection) -> Iterator[tuple[NDArray[np.int64], Fl
             start = stop
 
 
-def _blocks(arrays: Sequence[Floats]) -> Iterator[tuple[NDArray[np.int64], Floats]]:
-    """Consecutive queries of about 1,024 tokens together: which they are, and their tokens."""
-    start = size = 0
-    for i, array in enumerate(arrays):
-        size += len(array)
-        if size >= QUERY_TOKENS or i == len(arrays) - 1:
-            yield np.arange(start, i + 1), np.concatenate(arrays[start : i + 1])
-            start, size = i + 1, 0
+class _Block(NamedTuple):
+    """Consecutive queries, from `first` to `stop`: their tokens, and how many each has."""
+
+    first: int
+    stop: int
+    tokens: Floats
+    counts: NDArray[np.int64]
 
 
-def _means(
-    best: Floats, queries: Mapping[str, Floats], names: Sequence[str], some: NDArray[np.int64]
-) -> Floats:
-    """(queries, documents): means over each query's tokens of (documents, tokens of all)."""
-    counts = np.array([len(queries[names[i]]) for i in some])
-    sums = np.add.reduceat(best, np.cumsum(counts) - counts, axis=1)
-    means: Floats = (sums / counts).T.astype(np.float32)
+def _blocks(queries: Sequence[Floats]) -> Iterator[_Block]:
+    """Queries of about 256 tokens together."""
+    first = 0
+    counts = np.array([len(query) for query in queries], np.int64)
+    while first < len(queries):
+        fitting = int(np.searchsorted(np.cumsum(counts[first:]), QUERY_TOKENS, "right"))
+        stop = first + max(fitting, 1)
+        yield _Block(first, stop, np.concatenate(queries[first:stop]), counts[first:stop])
+        first = stop
+
+
+def _block_scores(tokens: Floats, starts: NDArray[np.int64], block: _Block) -> Floats:
+    """(queries of the block, documents): mean_i max_j s_ij.
+
+    Args:
+        tokens: Of documents, one after the other.
+        starts: The first of each document.
+        block: The queries.
+    """
+    if not len(starts):
+        return np.empty((len(block.counts), 0), np.float32)
+    best = np.maximum.reduceat(tokens @ block.tokens.T, starts, axis=0)  # (documents, query tokens)
+    sums = np.add.reduceat(best, np.cumsum(block.counts) - block.counts, axis=1)
+    means: Floats = (sums / block.counts).T.astype(np.float32)
     return means

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from colxtr.evaluation.cells import TIMED_QUERIES
+from colxtr.evaluation.cells import TIMED_QUERIES, TIMED_SECONDS
 from colxtr.evaluation.plots import draw
 from colxtr.evaluation.results import CellResult, Comparison, SweepResult, hnsw_bytes
 from colxtr.evaluation.significance import compare_runs
@@ -187,9 +187,10 @@ def summary(comparison: Comparison) -> str:
         f"Python {m['python']}, colxtr {m['colxtr']}. ",
         f"A float32 HNSW of these tokens would take {flat / _MB:,.0f} MB "
         f'({flat // max(c["n_tokens"], 1)} bytes a token: vector and 64 links); "x smaller" is '
-        f"against it. Search times are one thread's, of at most {TIMED_QUERIES} queries, encoding "
-        "excluded, CPU ms the mean processor time of a query; build MB is the peak of the "
-        "building process, search MB what searching adds to it, mapped files excluded.",
+        f"against it. Search times are one thread's, of at most {TIMED_QUERIES} queries (of slow "
+        f"methods those begun in {TIMED_SECONDS:g} s), encoding excluded, CPU ms the mean "
+        "processor time of a query; build MB is the peak of the building process, search MB what "
+        "searching adds to it, mapped files excluded.",
     )
     text = "".join(lines)
     if comparison.published_size is not None:

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from colxtr.corpora import read_documents
 from colxtr.cpus import available_cpus
-from colxtr.evaluation.cells import TIMED_QUERIES
+from colxtr.evaluation.cells import TIMED_QUERIES, TIMED_SECONDS
 from colxtr.evaluation.coverage import retrieval_ranks
 from colxtr.evaluation.embedded import EmbeddedCollection, EmbeddedQueries, Floats
 from colxtr.evaluation.exhaustive import exact_run
@@ -25,10 +25,15 @@ from colxtr.evaluation.run_files import Run
 from colxtr.evaluation.scann_store import ScannStore
 from colxtr.hits import Hit
 from colxtr.index import Index
-from colxtr.lexical import Bm25
+from colxtr.lexical import Bm25, Candidate
 from colxtr.runs import write_run
 
-_WARMING = 10  # queries searched before times are taken
+Query = TypeVar("Query")
+Found = TypeVar("Found")
+
+_WARMING = 10  # queries searched before times are taken,
+_WARMING_SECONDS = 1.0  # or as many as this allows
+_LEAST_TIMED = 20  # queries, however long they take
 
 
 def build(
@@ -94,15 +99,9 @@ def search(
         def one(query: Floats) -> list[Any]:
             return opened.search_embeddings(query, k, load_text=False, threads=1, **options)
 
-        step = max(1, -(-len(arrays) // TIMED_QUERIES))
-        found: list[Any] = [None] * len(arrays)
-        found[::step], times = _timed(one, arrays[::step])
+        timed, times = _timed(one, arrays)
         used = own_bytes()
-        others = [i for i in range(len(arrays)) if i % step]
-        with ThreadPoolExecutor(available_cpus()) as pool:
-            hits = pool.map(one, (arrays[i] for i in others))
-            for i, of_query in zip(others, hits, strict=True):
-                found[i] = of_query
+        found = _completed(timed, one, arrays, available_cpus())
     write_run(run, zip(query_ids, found, strict=True), tag=tag)
     memory = None if before is None or used is None else used - before
     return {**times, "search_bytes": memory}
@@ -135,7 +134,13 @@ def bm25(
     documents = islice(read_documents([corpus]), limit)
     searched = Bm25({each.id: f"{each.title} {each.text}".strip() for each in documents})
     seconds = time.perf_counter() - start
-    found, times = _timed(lambda text: searched.search([text], k)[0], list(queries.values()))
+    texts = list(queries.values())
+
+    def one(text: str) -> list[Candidate]:
+        return searched.search([text], k)[0]
+
+    timed, times = _timed(one, texts)
+    found = _completed(timed, one, texts, threads=1)
     write_run(run, zip(queries, found, strict=True), tag=tag)
     return {
         "build_seconds": seconds,
@@ -164,7 +169,12 @@ def scann(
     size = store.write(Path(folder))
     ids = _read_ids(doc_ids)
     arrays = _queries(queries, query_ids, embeddings)
-    found, times = _timed(lambda query: store.search(query, k), arrays)
+
+    def one(query: Floats) -> list[tuple[int, float]]:
+        return store.search(query, k)
+
+    timed, times = _timed(one, arrays)
+    found = _completed(timed, one, arrays, threads=1)
     named = [{ids[i]: score for i, score in ranking} for ranking in found]
     _write(dict(zip(query_ids, named, strict=True)), run, tag)
     return {
@@ -205,22 +215,55 @@ TASKS: dict[str, Callable[..., dict[str, Any]]] = {
 }
 
 
-def _timed(one: Callable[[Any], Any], queries: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
-    """What each query finds, after some to warm up; and the times.
+def _timed(
+    one: Callable[[Query], Found], queries: Sequence[Query]
+) -> tuple[dict[int, Found], dict[str, Any]]:
+    """What some queries find, one after the other, after some to warm up; and their times.
 
-    `milliseconds` of each query by the clock; `cpu_milliseconds` of the processor, the mean: on a
-    machine that does other things too it says more.
+    At most `TIMED_QUERIES`, spread over all, and no more (but 20) once they took `TIMED_SECONDS`.
+
+    Returns:
+        By the number of the query, what it finds. `milliseconds` of each by the clock, in the same
+        order; `cpu_milliseconds` of the processor, the mean: on a machine that does other things
+        too it says more.
     """
+    start = time.perf_counter()
     for query in queries[:_WARMING]:
-        one(query)
-    found, milliseconds = [], []
+        if time.perf_counter() - start < _WARMING_SECONDS:
+            one(query)
+    chosen = _spread(len(queries))
+    found: dict[int, Found] = {}
+    milliseconds: list[float] = []
     busy = time.process_time()
-    for query in queries:
+    for i in chosen:
+        if len(found) >= _LEAST_TIMED and sum(milliseconds) >= 1000 * TIMED_SECONDS:
+            break
         start = time.perf_counter()
-        found.append(one(query))
+        found[i] = one(queries[i])
         milliseconds.append(1000 * (time.perf_counter() - start))
-    busy = 1000 * (time.process_time() - busy) / max(len(queries), 1)
+    busy = 1000 * (time.process_time() - busy) / max(len(found), 1)
     return found, {"milliseconds": milliseconds, "cpu_milliseconds": busy}
+
+
+def _spread(n: int) -> list[int]:
+    """At most `TIMED_QUERIES` of so many, so that the first ones of them too lie far apart."""
+    step = max(1, -(-n // TIMED_QUERIES))
+    chosen = range(0, n, step)
+    return [*chosen[::4], *chosen[1::4], *chosen[2::4], *chosen[3::4]]
+
+
+def _completed(
+    timed: Mapping[int, Found],
+    one: Callable[[Query], Found],
+    queries: Sequence[Query],
+    threads: int,
+) -> list[Found]:
+    """What all queries find, in their order: those that were not timed on so many threads."""
+    others = [i for i in range(len(queries)) if i not in timed]
+    with ThreadPoolExecutor(threads) as pool:
+        found = dict(zip(others, pool.map(one, (queries[i] for i in others)), strict=True))
+    found.update(timed)
+    return [found[i] for i in range(len(queries))]
 
 
 def _stored(embeddings: Mapping[str, Any]) -> EmbeddedCollection:
