@@ -4,6 +4,7 @@
 #   make test       set up, run all tests
 #   make check      format, lint, types
 #   make sanitize   the native module under AddressSanitizer and UndefinedBehaviorSanitizer
+#   make neon       the kernels of 64-bit ARM in an emulator (needs a cross compiler and qemu)
 #   make torture    the proofs of docs/reliability.md in full (hours): faults, kills, damage, fuzz
 #   make bench      the figures of docs/log.md, from the collections in $COLXTR_DATA
 #   make bench-peers  docs/benchmarks.md: other engines on the same embeddings (12 GB of them)
@@ -14,7 +15,7 @@ TRAIN_VENV ?= .venv-train
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard native/*)
 
-.PHONY: demo test check sanitize format torture bench bench-peers clean
+.PHONY: demo test check sanitize neon format torture bench bench-peers clean
 
 demo: $(VENV)/.installed
 	$(BIN)/colxtr demo
@@ -28,12 +29,12 @@ check: $(VENV)/.installed-dev $(TRAIN_VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --python-executable $(TRAIN_VENV)/bin/python
-	$(BIN)/clang-format --dry-run --Werror native/*
+	$(BIN)/clang-format --dry-run --Werror native/* tests/native/*
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/clang-format -i native/*
+	$(BIN)/clang-format -i native/* tests/native/*
 
 # The interpreter is not instrumented, so the sanitizer's library is loaded before it, and libstdc++
 # with it (exceptions); -S leaves the editable installation aside. Needs GCC on Linux.
@@ -57,6 +58,19 @@ else
 sanitize:
 	@echo "make sanitize: skipped: $(CXX) brings no libasan.so (GCC on Linux does)"
 endif
+
+# The kernels of 64-bit ARM, without and with its dot products, against those in plain C++. With zig:
+# make neon AARCH64_CXX="zig c++ -target aarch64-linux-musl"
+AARCH64_CXX ?= aarch64-linux-gnu-g++
+AARCH64_RUN ?= qemu-aarch64-static
+NEON_SOURCES := tests/native/agreement.cpp native/dispatch.cpp native/simd_scalar.cpp native/simd_neon.cpp
+neon:
+	mkdir -p build
+	for flags in "" -mcpu=generic+dotprod; do \
+	    $(AARCH64_CXX) $$flags -std=c++17 -O2 -static -ffp-contract=off -Wall -Wextra -Inative \
+	        $(NEON_SOURCES) -o build/agreement-neon && \
+	    $(AARCH64_RUN) build/agreement-neon || exit 1; \
+	done
 
 # One proof, smaller: make torture PROOFS="kills=50 fuzz=1000" SEED=3
 SEED ?= 0
