@@ -1,4 +1,4 @@
-// What compilers spell differently.
+// Bits, and what compilers spell differently.
 #pragma once
 
 #include <cstddef>
@@ -20,6 +20,9 @@ inline std::size_t lowest_bit(std::uint32_t bits) {
     return static_cast<std::size_t>(__builtin_ctz(bits));
 #endif
 }
+
+// Of a row of bits, the lowest of each byte first.
+inline bool is_set(const std::uint8_t* bits, std::uint64_t i) { return bits[i / 8] >> (i % 8) & 1; }
 
 // Functions that only ask for memory: GCC takes a call of one for a call without effect, and drops
 // it, unless it has been inlined before that.

@@ -118,7 +118,7 @@ class Candidates::Part {
         for (std::size_t i = 0; i < n; ++i) {
             const std::uint64_t ordinal = segment.first_ordinal + segment.ordinal(first + i);
             found[count] = static_cast<std::uint32_t>(i);
-            count += allowed_[ordinal / 8] >> (ordinal % 8) & 1;
+            count += is_set(allowed_, ordinal);
         }
         return count;
     }

@@ -115,8 +115,6 @@ class Glance {
     std::size_t n_seen_ = 0;
 };
 
-bool is_set(const std::uint8_t* bits, std::uint32_t i) { return bits[i / 8] >> (i % 8) & 1; }
-
 // Sets the bits of the `count` documents with the largest sums, which are at most `most`, equals by
 // ordinal.
 void choose_best(const std::vector<Seen>& parts, std::size_t most, std::size_t count,
