@@ -151,6 +151,44 @@ def test_token_types_are_zeros(folder: Path) -> None:
     np.testing.assert_array_equal(made, expected)
 
 
+@pytest.mark.parametrize("windows", [False, True])
+def test_without_a_mask_nothing_is_padded(
+    folder: Path, windows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(3)
+    texts = ["red fox, " * int(n) for n in generator.integers(0, 200, size=80)]
+    expected = Encoder.load(folder).encode_documents(texts, windows=windows)
+    table = tiny_models.random_table(tiny_models.wordpiece().get_vocab_size())
+    tiny_models.save_network(folder / "model.onnx", table, inputs=("input_ids",))
+    encoder = Encoder.load(folder)
+    sizes = []
+    run = encoder._network.run
+
+    def recording(ids: Any, attention: Any) -> Any:
+        assert attention.all()
+        sizes.append(ids.shape)
+        return run(ids, attention)
+
+    monkeypatch.setattr(encoder._network, "run", recording)
+    monkeypatch.setattr(encoder_module, "_BATCH_TOKENS", 700)
+    made = encoder.encode_documents(texts, windows=windows)
+    assert max(rows * length for rows, length in sizes) <= 700
+    assert any(rows > 1 for rows, _ in sizes)  # there are equal lengths
+    for some, same in zip(made, expected, strict=True):
+        np.testing.assert_allclose(some, same, atol=1e-5)
+
+
+def test_hidden_tokens_need_a_mask(folder: Path) -> None:
+    table = tiny_models.random_table(tiny_models.wordpiece().get_vocab_size())
+    tiny_models.save_network(folder / "model.onnx", table, inputs=("input_ids",))
+    tiny_models.write_settings(folder, query_expansion=True, attend_to_expansion_tokens=True)
+    expanded = Encoder.load(folder).encode_queries(["the red fox"])[0]
+    assert len(expanded) == Encoder.load(folder).config.query_length
+    tiny_models.write_settings(folder, query_expansion=True)
+    with pytest.raises(ModelError, match=r"model\.onnx has no attention_mask, and queries"):
+        Encoder.load(folder)
+
+
 # -- streams ------------------------------------------------------------------------------------
 
 

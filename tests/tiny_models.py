@@ -78,11 +78,15 @@ def save_network(
 ) -> None:
     """Write a network that looks ids up in `table` and adds the mean of the attended ones.
 
-    The mean makes an embedding depend on its context, and on the attention mask being right.
+    The mean makes an embedding depend on its context, and on the attention mask being right; of
+    all, where that is not among the inputs.
     """
+    attended = helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT)
+    if "attention_mask" not in inputs:
+        attended = helper.make_node("Equal", ["input_ids", "input_ids"], ["same"])
     nodes = [
         helper.make_node("Gather", ["table", "input_ids"], ["looked_up"]),
-        helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+        attended,
         helper.make_node("Unsqueeze", ["mask", "last"], ["mask3"]),
         helper.make_node("Mul", ["looked_up", "mask3"], ["attended"]),
         helper.make_node("ReduceSum", ["attended", "middle"], ["total"], keepdims=1),
@@ -90,6 +94,8 @@ def save_network(
         helper.make_node("Div", ["total", "count"], ["mean"]),
         helper.make_node("Add", ["looked_up", "mean"], [output]),
     ]
+    if "attention_mask" not in inputs:
+        nodes.insert(2, helper.make_node("Cast", ["same"], ["mask"], to=TensorProto.FLOAT))
     constants = {
         "table": table,
         "last": np.array([-1], np.int64),

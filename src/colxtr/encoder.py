@@ -57,7 +57,14 @@ class Encoder:
         self.source = source
         self._folder = folder
         self._tokenizer = Tokenizer(self.config, folder, parallel=threads > 1)
-        self._network = Network(folder / self.config.onnx, dim=self.config.dim, threads=threads)
+        path = folder / self.config.onnx
+        self._network = Network(path, dim=self.config.dim, threads=threads)
+        if self.config.hides_tokens and not self._network.masked:
+            raise ModelError(
+                f"{path} has no attention_mask, and queries are to be padded with tokens that "
+                'others do not attend to; set "attend_to_expansion_tokens" in colxtr.json, or '
+                "export the model again (colxtr export)"
+            )
 
     @classmethod
     def load(
@@ -213,7 +220,7 @@ class Encoder:
         owners = [text for text, of_text in enumerate(windows) for _ in of_text]
         missing = list(map(len, windows))  # windows of each text
         results = [np.empty((0, self.dim), np.float32) for _ in inputs]
-        for batch in _batches(inputs):
+        for batch in _batches(inputs, padded=self._network.masked):
             for i, embeddings in zip(batch, self._run([inputs[i] for i in batch]), strict=True):
                 results[i] = embeddings
                 missing[owners[i]] -= 1
@@ -275,10 +282,15 @@ def _chunks(texts: Iterator[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def _batches(inputs: Sequence[TokenizedText]) -> Iterator[list[int]]:
-    """Group the ordinals of the inputs: like lengths together, `_BATCH_TOKENS` with padding."""
+def _batches(inputs: Sequence[TokenizedText], *, padded: bool) -> Iterator[list[int]]:
+    """Group the ordinals of the inputs: like lengths together, `_BATCH_TOKENS` with padding.
+
+    Without padding, equal lengths.
+    """
     order = sorted(range(len(inputs)), key=lambda i: len(inputs[i]), reverse=True)
-    while order:
-        n_rows = max(1, _BATCH_TOKENS // max(1, len(inputs[order[0]])))
-        batch, order = order[:n_rows], order[n_rows:]
-        yield batch
+    for _, group in itertools.groupby(order, key=lambda i: 0 if padded else len(inputs[i])):
+        rest = list(group)
+        while rest:
+            n_rows = max(1, _BATCH_TOKENS // max(1, len(inputs[rest[0]])))
+            batch, rest = rest[:n_rows], rest[n_rows:]
+            yield batch

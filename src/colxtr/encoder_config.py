@@ -29,7 +29,7 @@ class EncoderConfig:
     Attributes:
         name: A name for people, as "all-MiniLM-L6-v2-colxtr".
         dim: Dimensions of a token embedding: a multiple of 8 from 16 to 1,024.
-        onnx: File name of the network: int64 `input_ids` and `attention_mask` (and maybe
+        onnx: File name of the network: int64 `input_ids` (and maybe `attention_mask` and
             `token_type_ids`), all (batch, length), to float32 `token_embeddings`
             (batch, length, dim).
         tokenizer: File name of the tokenizer, in the format of the `tokenizers` library.
@@ -99,6 +99,11 @@ class EncoderConfig:
         _check_file_name("tokenizer", self.tokenizer, ".json")
         if self.query_weights is not None:
             _check_file_name("query_weights", self.query_weights, ".npy")
+
+    @property
+    def hides_tokens(self) -> bool:
+        """Whether there are tokens, besides padding of batches, that others do not attend to."""
+        return self.query_expansion and not self.attend_to_expansion_tokens
 
     @classmethod
     def read(cls, folder: Path) -> EncoderConfig:

@@ -1,4 +1,4 @@
-"""One ONNX network: ids and attention mask in, token embeddings out.
+"""One ONNX network: ids and maybe an attention mask in, token embeddings out.
 
 Knows nothing of text. ONNX Runtime is imported when a network is opened.
 """
@@ -20,8 +20,7 @@ from colxtr.errors import ModelError
 if TYPE_CHECKING:
     import onnxruntime
 
-_NEEDED_INPUTS = {"input_ids", "attention_mask"}
-_INPUTS = {*_NEEDED_INPUTS, "token_type_ids"}
+_IDS, _MASK, _TYPES = "input_ids", "attention_mask", "token_type_ids"
 _OUTPUT = "token_embeddings"
 _REMEDY = "copy it again, or export the model again (colxtr export)"
 
@@ -36,6 +35,9 @@ class Network:
         dim: What the embeddings must have.
         threads: How many threads one run uses.
 
+    Attributes:
+        masked: Whether texts of a batch may differ in length, because tokens can be hidden.
+
     Raises:
         ModelError: The file is damaged, or its inputs, output or dimension are not ours.
     """
@@ -45,7 +47,8 @@ class Network:
         session = _open_session(path, threads)
         inputs = {node.name: node.type for node in session.get_inputs()}
         _check_graph(path, inputs, session.get_outputs())
-        self._with_token_types = "token_type_ids" in inputs
+        self.masked = _MASK in inputs
+        self._with_token_types = _TYPES in inputs
         self._session: onnxruntime.InferenceSession | None = session
         _networks.add(self)
         self.run(np.zeros((1, 1), np.int64), np.ones((1, 1), np.int64))
@@ -55,7 +58,8 @@ class Network:
 
         Args:
             ids: Vocabulary ids, (batch, length).
-            attention: 1 for tokens to attend to, else 0; (batch, length).
+            attention: 1 for tokens to attend to, else 0; (batch, length). All 1 where the network
+                is not `masked`.
 
         Returns:
             Token embeddings as the network makes them, (batch, length, dim).
@@ -63,9 +67,11 @@ class Network:
         Raises:
             ModelError: The network fails, or its output has another shape.
         """
-        feed = {"input_ids": ids, "attention_mask": attention}
+        feed = {_IDS: ids}
+        if self.masked:
+            feed[_MASK] = attention
         if self._with_token_types:
-            feed["token_type_ids"] = np.zeros_like(ids)
+            feed[_TYPES] = np.zeros_like(ids)
         try:
             output: NDArray[np.float32] = self._own_session().run([_OUTPUT], feed)[0]
         except Exception as error:  # noqa: BLE001 - the runtime's errors share no base
@@ -125,10 +131,10 @@ def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
 
 
 def _check_graph(path: Path, inputs: dict[str, str], outputs: list[Any]) -> None:
-    if not _NEEDED_INPUTS <= inputs.keys() <= _INPUTS:
+    if not {_IDS} <= inputs.keys() <= {_IDS, _MASK, _TYPES}:
         raise ModelError(
-            f"{path} has the inputs {sorted(inputs)}; it needs input_ids and attention_mask, and "
-            f"may have token_type_ids; {_REMEDY}"
+            f"{path} has the inputs {sorted(inputs)}; it needs input_ids, and may have "
+            f"attention_mask and token_type_ids; {_REMEDY}"
         )
     if wrong := [name for name, kind in inputs.items() if kind != "tensor(int64)"]:
         raise ModelError(

@@ -160,7 +160,7 @@ def _write(
             write_dynamic_int8(exact / config.onnx, place / config.onnx)
             weights = "int8 with ranges of activations found in each run"
         else:
-            write_static_int8(model, *texts, place / config.onnx)
+            write_static_int8(model, *texts, place / config.onnx, masked=config.hides_tokens)
             weights = "int8 with ranges of activations found beforehand"
         named = config if len(kinds) == 1 else replace(config, name=f"{config.name}-{kind}")
         _write_rest(model, named, place, weights)

@@ -53,7 +53,9 @@ def check_static(model: Any) -> None:
         )
 
 
-def write_static_int8(model: Any, documents: list[str], queries: list[str], target: Path) -> None:
+def write_static_int8(
+    model: Any, documents: list[str], queries: list[str], target: Path, *, masked: bool
+) -> None:
     """Write the int8 network of a BERT; `check_static` has been passed.
 
     Args:
@@ -61,6 +63,7 @@ def write_static_int8(model: Any, documents: list[str], queries: list[str], targ
         documents: Texts to find the ranges of activations on.
         queries: The same.
         target: The ONNX file.
+        masked: Whether there are tokens that others do not attend to.
 
     Raises:
         InputError: There is no text.
@@ -81,7 +84,8 @@ def write_static_int8(model: Any, documents: list[str], queries: list[str], targ
     quantisation = _calibrate(weights, shape, _inputs(model, documents, queries))
     head: Any = head_of(model)[0]
     projection = head.linear.weight.detach().float().cpu().numpy().T
-    onnx.save(Bert(weights, shape, quantisation).build(projection), str(target))
+    network = Bert(weights, shape, quantisation, masked=masked).build(projection)
+    onnx.save(network, str(target))
 
 
 def _inputs(model: Any, documents: list[str], queries: list[str]) -> Iterator[dict[str, Any]]:
@@ -98,7 +102,7 @@ def _calibrate(
 ) -> dict[Point, Quantisation]:
     """The shift, smoothing and range of every activation that enters a product."""
     session = onnxruntime.InferenceSession(
-        Bert(weights, shape, None).build(None).SerializeToString(),
+        Bert(weights, shape, None, masked=True).build(None).SerializeToString(),
         providers=["CPUExecutionProvider"],
     )
     points = [(layer, name) for layer in range(shape.layers) for name in READERS]
