@@ -55,6 +55,7 @@ PROBES = 32
 MEASURE = "nDCG@10"
 
 Found = dict[tuple[str, str], Comparison]  # (model, collection)
+Steps = list[tuple[str, Evaluation]]  # of an ablation: what was changed, and what came of it
 
 
 def main() -> None:
@@ -71,7 +72,7 @@ def main() -> None:
     models: dict[str, str | None] = {"builtin": None}
     if arguments.model:
         models = dict(each.partition("=")[::2] for each in arguments.model)
-    tables = []
+    ablated: dict[tuple[str, str], Steps] = {}
     found: Found = {}
     for model, source in models.items():
         for name in arguments.sets:
@@ -80,13 +81,15 @@ def main() -> None:
                 comparison = briefly(arguments, name, source, folder)
             else:
                 comparison, published = measured(arguments, name, source, folder)
-                tables.append(ablation(f"{model}-{name}", comparison, published))
+                ablated[model, name] = ablation(comparison, published)
             write_report(comparison, folder)
             found[model, name] = comparison
             sys.stderr.write(f"{model}, {name}: done\n")
+    tables = overview(found)
     if not arguments.brief:
-        tables.insert(0, covered(found))
-    tables = [*overview(found), *tables]
+        tables += [losses(model, ablated) for model in models]
+        tables.append(covered(found))
+        tables += [tested(f"{model}-{name}", steps) for (model, name), steps in ablated.items()]
     text = "\n".join(f"## {t.title}\n\n{render(t.columns, t.rows, 'markdown')}" for t in tables)
     (arguments.output / "experiments.md").write_text(text, encoding="utf-8")
     print(text)
@@ -126,10 +129,10 @@ def measured(
     )
 
 
-def ablation(name: str, ours: Comparison, paper: Comparison) -> Table:
+def ablation(ours: Comparison, paper: Comparison) -> Steps:
     """Step by step: what ColXTR as published loses, and what wins it back."""
     more = {r.cell.method: r.evaluation for value, r in ours.sweeps[0].rows if value == PROBES}
-    steps: list[tuple[str, Evaluation]] = [
+    return [
         ("exact MaxSim, float32", ours.quality("float32")),
         ("compression alone: exact MaxSim over 2 bits", ours.quality("exact", 2)),
         ("imputation alone: XTR, exhaustive, 16 bits, k' = 500", paper.quality("xtr", 16)),
@@ -141,6 +144,10 @@ def ablation(name: str, ours: Comparison, paper: Comparison) -> Table:
         ("re-ranking, default", ours.quality("colxtr", 2)),
         (f"re-ranking and {PROBES} probes", more["colxtr"]),
     ]
+
+
+def tested(name: str, steps: Steps) -> Table:
+    """An ablation, each step tested against the first."""
     base = steps[0][1].per_query[MEASURE]
     columns = [Column("step"), Column(MEASURE, 4), Column("to float32", 4), Column("p", 3)]
     rows: list[list[Value]] = []
@@ -148,6 +155,17 @@ def ablation(name: str, ours: Comparison, paper: Comparison) -> Table:
         test = compare_runs(base, evaluation.per_query[MEASURE])
         rows.append([what, evaluation[MEASURE], test.difference, test.p_randomisation])
     return Table(f"ablation-{name}", f"Ablation: {name}", columns, rows)
+
+
+def losses(model: str, ablated: dict[tuple[str, str], Steps]) -> Table:
+    """What each step of the ablation is from the first, in all collections, and the mean."""
+    of_model = {name: steps for (m, name), steps in ablated.items() if m == model}
+    columns = [Column("step"), *(Column(name, 4) for name in of_model), Column("mean", 4)]
+    rows: list[list[Value]] = []
+    for step, (what, _) in enumerate(next(iter(of_model.values()))):
+        values = [steps[step][1][MEASURE] - steps[0][1][MEASURE] for steps in of_model.values()]
+        rows.append([what, *values, mean(values)])
+    return Table(f"losses-{model}", f"{MEASURE} to float32, model {model}", columns, rows)
 
 
 def overview(found: Found) -> list[Table]:
