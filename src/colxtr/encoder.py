@@ -10,13 +10,14 @@ import functools
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from colxtr.cpus import available_cpus
+from colxtr.cpus import available_cpus, in_order
 from colxtr.documents import Document
 from colxtr.encoder_config import EncoderConfig
 from colxtr.errors import InputError, ModelError
@@ -52,13 +53,13 @@ class Encoder:
     def __init__(self, folder: Path, *, source: str, threads: int | None = None) -> None:
         if threads is not None and threads < 1:
             raise InputError(f"threads is {threads}; pass 1 or more, or None for all processors")
-        threads = threads or available_cpus()
+        self._threads = threads or available_cpus()
         self.config = EncoderConfig.read(folder)
         self.source = source
         self._folder = folder
-        self._tokenizer = Tokenizer(self.config, folder, parallel=threads > 1)
+        self._tokenizer = Tokenizer(self.config, folder, parallel=self._threads > 1)
         path = folder / self.config.onnx
-        self._network = Network(path, dim=self.config.dim, threads=threads)
+        self._network = Network(path, dim=self.config.dim)
         if self.config.hides_tokens and not self._network.masked:
             raise ModelError(
                 f"{path} has no attention_mask, and queries are to be padded with tokens that "
@@ -220,30 +221,34 @@ class Encoder:
         owners = [text for text, of_text in enumerate(windows) for _ in of_text]
         missing = list(map(len, windows))  # windows of each text
         results = [np.empty((0, self.dim), np.float32) for _ in inputs]
-        for batch in _batches(inputs, padded=self._network.masked):
-            for i, embeddings in zip(batch, self._run([inputs[i] for i in batch]), strict=True):
-                results[i] = embeddings
-                missing[owners[i]] -= 1
-            advance(sum(missing[text] == 0 for text in {owners[i] for i in batch}))
+        batches = list(_batches(inputs, padded=self._network.masked))
+        texts = ([inputs[i] for i in batch] for batch in batches)
+        with closing(in_order(self._run, texts, min(self._threads, len(batches)))) as made:
+            for batch, of_batch in zip(batches, made, strict=True):
+                for i, embeddings in zip(batch, of_batch, strict=True):
+                    results[i] = embeddings
+                    missing[owners[i]] -= 1
+                advance(sum(missing[text] == 0 for text in {owners[i] for i in batch}))
         return results
 
-    def _run(self, inputs: list[TokenizedText]) -> Iterator[Embeddings]:
-        """Run one batch; yield what is kept of each input, finished. (n_tokens, dim)."""
+    def _run(self, inputs: list[TokenizedText]) -> list[Embeddings]:
+        """Run one batch; what is kept of each input, finished. (n_tokens, dim)."""
         shape = (len(inputs), max(map(len, inputs)))
         if not shape[1]:  # empty texts only
-            yield from (np.empty((0, self.dim), np.float32) for _ in inputs)
-            return
+            return [np.empty((0, self.dim), np.float32) for _ in inputs]
         ids = np.full(shape, self._tokenizer.pad_id, dtype=np.int64)
         attention = np.zeros(shape, dtype=np.int64)
         for row, text in enumerate(inputs):
             ids[row, : len(text)] = text.ids
             attention[row, : len(text)] = text.attention
         output = self._network.run(ids, attention)  # (batch, length, dim)
+        made = []
         for row, text in enumerate(inputs):
             embeddings = self._finished(output[row, : len(text)][text.keep])
             if text.weights is not None:
                 embeddings *= text.weights[text.keep, np.newaxis]
-            yield embeddings
+            made.append(embeddings)
+        return made
 
     def _finished(self, embeddings: Embeddings) -> Embeddings:
         """See that embeddings are finite, and normalise them in place. (n_tokens, dim)."""

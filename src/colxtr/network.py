@@ -5,11 +5,8 @@ Knows nothing of text. ONNX Runtime is imported when a network is opened.
 
 from __future__ import annotations
 
-import ctypes
-import os
-import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,23 +14,19 @@ from numpy.typing import NDArray
 from colxtr.cpus import adds_byte_products_exactly
 from colxtr.errors import ModelError
 
-if TYPE_CHECKING:
-    import onnxruntime
-
 _IDS, _MASK, _TYPES = "input_ids", "attention_mask", "token_type_ids"
 _OUTPUT = "token_embeddings"
 _REMEDY = "copy it again, or export the model again (colxtr export)"
 
-_networks: weakref.WeakSet[Network] = weakref.WeakSet()  # all that live in this process
-
 
 class Network:
-    """An ONNX network that is ready to run, in any thread and after a fork.
+    """An ONNX network that is ready to run: in any thread, in several at once, and after a fork.
+
+    A run uses no thread but its caller's.
 
     Args:
         path: The ONNX file.
         dim: What the embeddings must have.
-        threads: How many threads one run uses.
 
     Attributes:
         masked: Whether texts of a batch may differ in length, because tokens can be hidden.
@@ -42,15 +35,13 @@ class Network:
         ModelError: The file is damaged, or its inputs, output or dimension are not ours.
     """
 
-    def __init__(self, path: Path, *, dim: int, threads: int) -> None:
-        self._path, self._dim, self._threads = path, dim, threads
-        session = _open_session(path, threads)
-        inputs = {node.name: node.type for node in session.get_inputs()}
-        _check_graph(path, inputs, session.get_outputs())
+    def __init__(self, path: Path, *, dim: int) -> None:
+        self._path, self._dim = path, dim
+        self._session = _open_session(path)
+        inputs = {node.name: node.type for node in self._session.get_inputs()}
+        _check_graph(path, inputs, self._session.get_outputs())
         self.masked = _MASK in inputs
         self._with_token_types = _TYPES in inputs
-        self._session: onnxruntime.InferenceSession | None = session
-        _networks.add(self)
         self.run(np.zeros((1, 1), np.int64), np.ones((1, 1), np.int64))
 
     def run(self, ids: NDArray[np.int64], attention: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -73,7 +64,7 @@ class Network:
         if self._with_token_types:
             feed[_TYPES] = np.zeros_like(ids)
         try:
-            output: NDArray[np.float32] = self._own_session().run([_OUTPUT], feed)[0]
+            output: NDArray[np.float32] = self._session.run([_OUTPUT], feed)[0]
         except Exception as error:  # noqa: BLE001 - the runtime's errors share no base
             raise ModelError(
                 f"{self._path} failed on a batch of {ids.shape[0]} x {ids.shape[1]} tokens: "
@@ -86,40 +77,13 @@ class Network:
             )
         return output
 
-    def _own_session(self) -> onnxruntime.InferenceSession:
-        if self._session is None:  # in a child process, see disown_session
-            self._session = _open_session(self._path, self._threads)
-        return self._session
 
-    def disown_session(self) -> None:
-        """Forget the session in a forked child, where it has no threads.
-
-        To end it would be to wait for its threads for ever, when the child exits at the latest;
-        so it gets a reference that nobody gives back.
-        """
-        if self._session is not None:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))
-            self._session = None
-
-
-def _disown_sessions() -> None:
-    for network in _networks:
-        network.disown_session()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_disown_sessions)
-
-
-def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def _open_session(path: Path) -> Any:
     import onnxruntime  # noqa: PLC0415 - loaded when a model is, not with the package
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1  # several batches at once need less waiting than one in parts
     options.inter_op_num_threads = 1
-    # Threads that wait must not spin: they take the processor from others. Beside one busy process
-    # on two processors, without it: 48 documents/s for 35, p90 of a query 2.5 ms for 6.5.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # The way round sums that saturate takes 1.7 times as long, also where nothing saturates.
     if not adds_byte_products_exactly():
         options.add_session_config_entry("session.x64quantprecision", "1")
