@@ -153,7 +153,8 @@ def test_search_finds_what_exhaustive_search_finds(scifact: SciFact, two_bits: I
         for run in [scifact.searched(two_bits, quality=quality)]
     }
     assert shares[0.5] >= 0.98
-    assert shares[0.0] < shares[0.5] < shares[1.0]
+    assert shares[0.0] < min(shares[0.5], shares[1.0])
+    assert shares[1.0] >= 0.99
 
 
 @pytest.mark.parametrize(("n_bits", "least"), [(1, 0.89), (2, 0.94), (4, 0.98)])

@@ -171,7 +171,7 @@ def test_both_kinds_with_calibration(attends: bool, tmp_path: Path) -> None:
     assert {path.name for path in report.folder.iterdir()} == {"float32", "int8"}
     network = onnx.load(tmp_path / "out" / "int8" / "model.onnx")
     inputs = [node.name for node in network.graph.input]
-    assert inputs == ["input_ids"] if attends else ["input_ids", "attention_mask"]
+    assert inputs == (["input_ids"] if attends else ["input_ids", "attention_mask"])
     small, exact = (colxtr.Encoder.load(tmp_path / "out" / kind) for kind in ("int8", "float32"))
     assert small.name != exact.name
     check(exact, checkpoint.reference)
