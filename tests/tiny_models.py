@@ -81,12 +81,11 @@ def save_network(
     The mean makes an embedding depend on its context, and on the attention mask being right; of
     all, where that is not among the inputs.
     """
-    attended = helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT)
-    if "attention_mask" not in inputs:
-        attended = helper.make_node("Equal", ["input_ids", "input_ids"], ["same"])
+    attended = "attention_mask" if "attention_mask" in inputs else "all"
     nodes = [
         helper.make_node("Gather", ["table", "input_ids"], ["looked_up"]),
-        attended,
+        helper.make_node("Equal", ["input_ids", "input_ids"], ["all"]),
+        helper.make_node("Cast", [attended], ["mask"], to=TensorProto.FLOAT),
         helper.make_node("Unsqueeze", ["mask", "last"], ["mask3"]),
         helper.make_node("Mul", ["looked_up", "mask3"], ["attended"]),
         helper.make_node("ReduceSum", ["attended", "middle"], ["total"], keepdims=1),
@@ -94,8 +93,6 @@ def save_network(
         helper.make_node("Div", ["total", "count"], ["mean"]),
         helper.make_node("Add", ["looked_up", "mean"], [output]),
     ]
-    if "attention_mask" not in inputs:
-        nodes.insert(2, helper.make_node("Cast", ["same"], ["mask"], to=TensorProto.FLOAT))
     constants = {
         "table": table,
         "last": np.array([-1], np.int64),

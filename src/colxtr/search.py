@@ -325,9 +325,9 @@ def _best(ordinals: NDArray[np.uint64], scores: Floats, k: int) -> Ranking:
 
 def _colxtr(search: Search, k: int) -> Ranking:
     rerank = search.settings.rerank_chosen(k, search.collection.n_tokens)
-    if rerank and search.settings.k_prime is None and search.all_lists:
-        return search.exhaustive(k)  # nothing is left to guess
     if rerank and search.settings.k_prime is None:
+        if search.all_lists:
+            return search.exhaustive(k)  # nothing is left to guess
         shortlist = search.settings.shortlist_chosen(k, search.collection.n_tokens)
         found = search.candidates(thresholds=False, shortlist=shortlist)
         ranking = Ranking(*found.best_expected(rerank))

@@ -6,14 +6,13 @@ Reads the collection once for all queries. Knows nothing of indexes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from colxtr.cpus import available_cpus
+from colxtr.cpus import available_cpus, in_order
 from colxtr.evaluation.embedded import EmbeddedCollection, Floats
 from colxtr.evaluation.run_files import Run
 
@@ -36,14 +35,13 @@ def exact_run(
     scores = np.full((len(names), len(doc_ids)), -np.inf, np.float32)
     blocks = list(_blocks([queries[name] for name in names]))
     first = 0
-    with ThreadPoolExecutor(available_cpus()) as pool:
-        for counts, tokens in pieces(embedded):
-            filled = np.flatnonzero(counts)
-            starts = np.cumsum(counts[filled]) - counts[filled]
-            found = pool.map(partial(_block_scores, tokens, starts), blocks)
-            for block, of_block in zip(blocks, found, strict=True):
-                scores[block.first : block.stop, first + filled] = of_block
-            first += len(counts)
+    for counts, tokens in pieces(embedded):
+        filled = np.flatnonzero(counts)
+        starts = np.cumsum(counts[filled]) - counts[filled]
+        found = in_order(partial(_block_scores, tokens, starts), blocks, available_cpus())
+        for block, of_block in zip(blocks, found, strict=True):
+            scores[block.first : block.stop, first + filled] = of_block
+        first += len(counts)
     run: Run = {name: {} for name in queries}
     for name, row in zip(names, scores, strict=True):
         order = np.argsort(-row, kind="stable")[:k]
@@ -52,15 +50,25 @@ def exact_run(
 
 
 def pieces(embedded: EmbeddedCollection) -> Iterator[tuple[NDArray[np.int64], Floats]]:
-    """Token counts and tokens of consecutive documents, some 8,192 tokens at a time."""
+    """Token counts and tokens of consecutive documents, `PIECE_TOKENS` at a time."""
     for part in embedded.parts():
-        ends = np.cumsum(part.counts)
-        start = 0
-        while start < len(ends):
-            begin = int(ends[start] - part.counts[start])
-            stop = max(start + 1, int(np.searchsorted(ends, begin + PIECE_TOKENS, "right")))
-            yield part.counts[start:stop], part.tokens[begin : int(ends[stop - 1])]
-            start = stop
+        begin = 0
+        for start, stop in _spans(part.counts, PIECE_TOKENS):
+            counts = part.counts[start:stop]
+            end = begin + int(counts.sum())
+            yield counts, part.tokens[begin:end]
+            begin = end
+
+
+def _spans(counts: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
+    """From where to where consecutive texts have at most so many tokens together, or are one."""
+    ends = np.cumsum(counts)
+    start = 0
+    while start < len(counts):
+        before = ends[start] - counts[start]
+        stop = max(start + 1, int(np.searchsorted(ends, before + most, "right")))
+        yield start, stop
+        start = stop
 
 
 class _Block(NamedTuple):
@@ -73,14 +81,10 @@ class _Block(NamedTuple):
 
 
 def _blocks(queries: Sequence[Floats]) -> Iterator[_Block]:
-    """Queries of about 256 tokens together."""
-    first = 0
+    """Queries together, `QUERY_TOKENS` at a time."""
     counts = np.array([len(query) for query in queries], np.int64)
-    while first < len(queries):
-        fitting = int(np.searchsorted(np.cumsum(counts[first:]), QUERY_TOKENS, "right"))
-        stop = first + max(fitting, 1)
+    for first, stop in _spans(counts, QUERY_TOKENS):
         yield _Block(first, stop, np.concatenate(queries[first:stop]), counts[first:stop])
-        first = stop
 
 
 def _block_scores(tokens: Floats, starts: NDArray[np.int64], block: _Block) -> Floats:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 from colxtr.corpora import read_documents
-from colxtr.cpus import available_cpus
+from colxtr.cpus import available_cpus, in_order
 from colxtr.evaluation.cells import TIMED_QUERIES, TIMED_SECONDS
 from colxtr.evaluation.coverage import retrieval_ranks
 from colxtr.evaluation.embedded import EmbeddedCollection, EmbeddedQueries, Floats
@@ -260,9 +259,8 @@ def _completed(
 ) -> list[Found]:
     """What all queries find, in their order: those that were not timed on so many threads."""
     others = [i for i in range(len(queries)) if i not in timed]
-    with ThreadPoolExecutor(threads) as pool:
-        found = dict(zip(others, pool.map(one, (queries[i] for i in others)), strict=True))
-    found.update(timed)
+    rest = in_order(one, (queries[i] for i in others), threads)
+    found = {**timed, **dict(zip(others, rest, strict=True))}
     return [found[i] for i in range(len(queries))]
 
 
