@@ -87,8 +87,11 @@ COLXTR_DATA ?= ../shared/data
 bench-peers:
 	$(PYTHON) -m bench.peers.setup --into $(PEERS)/environments
 	$(PEERS_BIN)/python -m bench.peers.corpora $(PEERS)/scifact $(COLXTR_DATA) --sets scifact
+	$(PEERS_BIN)/python -m bench.peers.corpora $(PEERS)/joined $(COLXTR_DATA) --document-length 66
 	$(PEERS_BIN)/python -m bench.peers.compare --data $(PEERS) --environments $(PEERS)/environments
-	$(PEERS_BIN)/python -m bench.peers.report $(PEERS)/results.json
+	$(PEERS_BIN)/python -m bench.peers.compare --data $(PEERS) --environments $(PEERS)/environments \
+	  --corpora joined --engine 'colxtr, 2 bits' --engine TACHIOM --output $(PEERS)/joined.json
+	$(PEERS_BIN)/python -m bench.peers.report $(PEERS)/results.json $(PEERS)/joined.json
 
 clean:
 	rm -rf $(VENV) $(TRAIN_VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -120,6 +120,24 @@ def test_encoding_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.M
     np.testing.assert_array_equal(np.load(stopped / "vectors.npy"), np.load(whole / "vectors.npy"))
 
 
+def test_a_corpus_of_shortened_documents(tmp_path: Path) -> None:
+    encoder = colxtr.Encoder.load(corpora.reading(10, None, tmp_path / "model"), threads=1)
+    (rows,) = encoder.encode_documents(["word " * 40])
+    assert len(rows) == 8  # and two that are dropped: [CLS] and [SEP]
+
+
+def test_the_truth_of_other_queries_is_forgotten(tmp_path: Path) -> None:
+    encoder = colxtr.Encoder.load(threads=1)
+    queries = [("a", "what is a vector"), ("b", "who counts tokens")]
+    truth = tmp_path / "truth.npz"
+    corpora.write_queries(tmp_path, encoder, queries)
+    truth.touch()
+    corpora.write_queries(tmp_path, encoder, queries)
+    assert truth.exists()
+    corpora.write_queries(tmp_path, encoder, queries[::-1])
+    assert not truth.exists()
+
+
 def test_vectors_without_text_get_items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(complete, "N_ITEMS", 3)
     corpus = make_corpus(tmp_path, [4, 4, 4])
@@ -168,6 +186,27 @@ def test_an_engine_builds_and_searches(tmp_path: Path) -> None:
     assert "60 documents, 300 tokens of 16 dimensions; 2 queries of 3.0 tokens" in page
     assert "| ours | method exact |" in page
     assert "- ours: " in page
+
+
+def test_comparisons_of_several_corpora_share_a_page() -> None:
+    def run(corpus: str, engine: str, cores: int = 2) -> report.Results:
+        return {
+            "machine": {"cores": cores},
+            "date": "2026-01-01",
+            "command": f"compare {corpus}",
+            "versions": {engine: "1"},
+            "corpora": {corpus: {"tokens": 1}},
+            "builds": [{"corpus": corpus, "engine": engine}],
+            "searches": [],
+        }
+
+    both = report.joined([run("small", "ours"), run("large", "peer")])
+    assert list(both["corpora"]) == ["small", "large"]
+    assert list(both["versions"]) == ["ours", "peer"]
+    assert [build["corpus"] for build in both["builds"]] == ["small", "large"]
+    assert both["command"].split("\n    ") == ["compare small", "compare large"]
+    with pytest.raises(SystemExit, match="different machines"):
+        report.joined([run("small", "ours"), run("large", "peer", cores=64)])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for the interpreter")

@@ -1,6 +1,6 @@
 """Collections become a corpus of token embeddings, with the vocabulary id of every token.
 
-    python -m bench.peers.corpora FOLDER COLLECTIONS [--sets scifact,...] [--queries 300]
+    python -m bench.peers.corpora FOLDER COLLECTIONS [--sets scifact,...] [--document-length 66]
 
 writes the files of `layout.py` and `documents.json`, `queries.json` (names, in order). All the
 text is tokenised first, so that the size is known; then the vectors are filled in from the front,
@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,7 @@ from colxtr.tokens import Tokenizer
 
 ENGLISH = "acl_titles,awsdocs,clapnq,covidqa,cranfield,fairytaleqa,medquad,pubmedqa,qamr,scifact"
 ENGLISH += ",selqa,so_code,squadshifts,tldr,vaswani"
+SETS = ENGLISH + ",jaquad"
 SHARD = 1024  # documents between two notes of how far the encoding has come
 BLOCK = 16_384  # tokens compared with all queries at once
 SEED = 42
@@ -37,18 +40,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="the corpus to write, or to go on with")
     parser.add_argument("collections", type=Path, help="folder of BEIR collections")
-    parser.add_argument("--sets", default=ENGLISH, help="which, with commas")
-    parser.add_argument("--asked", help="which of them ask the queries; default: all")
+    parser.add_argument("--sets", default=SETS, help="which, with commas")
+    parser.add_argument("--asked", default=ENGLISH, help="which may ask; default: the English ones")
     parser.add_argument("--queries", type=int, default=300, help="at most so many")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--model", help="an encoder folder, where not the built-in model")
+    parser.add_argument(
+        "--document-length", type=int, help="tokens read of each, if not the model's"
+    )
     arguments = parser.parse_args()
-    collections = [arguments.collections / name for name in arguments.sets.split(",")]
-    asked = [
-        arguments.collections / name for name in (arguments.asked or arguments.sets).split(",")
-    ]
-    encoder = Encoder.load(arguments.model, threads=arguments.threads)
+    names, asking = arguments.sets.split(","), arguments.asked.split(",")
+    collections = [arguments.collections / name for name in names]
+    asked = [arguments.collections / name for name in names if name in asking]
+    if not asked:
+        parser.error(f"none of --sets {arguments.sets} is in --asked {arguments.asked}")
+    model = arguments.model
+    if arguments.document_length:
+        model = reading(arguments.document_length, model, arguments.folder / "model")
+    encoder = Encoder.load(model, threads=arguments.threads)
     make_corpus(arguments.folder, collections, encoder, sample_queries(asked, arguments.queries))
+
+
+def reading(length: int, model: str | None, into: Path) -> Path:
+    """A copy of a model that reads so many tokens of a document."""
+    source, _ = find_model(model)
+    shutil.copytree(source, into, dirs_exist_ok=True)
+    config = replace(EncoderConfig.read(into), document_length=length)
+    config.write(into)
+    return into
 
 
 def make_corpus(
@@ -104,11 +123,14 @@ def tokenizer_of(model: str | None) -> Tokenizer:
 
 
 def sample_queries(collections: Sequence[Path], count: int) -> list[tuple[str, str]]:
-    """Ids and texts of queries that the collections judge, of test splits where there are any."""
+    """Ids and texts of queries that the collections judge, of test splits where there are any.
+
+    In random order, so that the first few are of all collections.
+    """
     judged = [pair for path in collections for pair in _judged(path, "test")]
     judged = judged or [pair for path in collections for pair in _judged(path, "train")]
     chosen = np.random.default_rng(SEED).permutation(len(judged))[:count]
-    return [judged[i] for i in sorted(chosen)]
+    return [judged[i] for i in chosen]
 
 
 def _judged(collection: Path, split: str) -> list[tuple[str, str]]:
@@ -123,7 +145,7 @@ def _judged(collection: Path, split: str) -> list[tuple[str, str]]:
 def write_queries(folder: Path, encoder: Encoder, queries: Sequence[tuple[str, str]]) -> None:
     """Write the embeddings of the queries, their lengths and names; forget the truth of others."""
     names = folder / "queries.json"
-    if names.is_file() and json.loads(names.read_text("utf-8")) != dict(queries):
+    if names.is_file() and list(json.loads(names.read_text("utf-8")).items()) != list(queries):
         (folder / "truth.npz").unlink(missing_ok=True)
     embeddings = encoder.encode_queries(text for _, text in queries)
     np.save(folder / "queries.npy", np.concatenate(embeddings))
