@@ -90,7 +90,8 @@ bench-peers:
 	$(PEERS_BIN)/python -m bench.peers.corpora $(PEERS)/joined $(COLXTR_DATA) --document-length 66
 	$(PEERS_BIN)/python -m bench.peers.compare --data $(PEERS) --environments $(PEERS)/environments
 	$(PEERS_BIN)/python -m bench.peers.compare --data $(PEERS) --environments $(PEERS)/environments \
-	  --corpora joined --engine 'colxtr, 2 bits' --engine TACHIOM --output $(PEERS)/joined.json
+	  --corpora joined --engine 'colxtr, 2 bits' --engine 'colxtr, 4 bits' \
+	  --engine TACHIOM --output $(PEERS)/joined.json
 	$(PEERS_BIN)/python -m bench.peers.report $(PEERS)/results.json $(PEERS)/joined.json
 
 clean:

@@ -41,7 +41,8 @@ std::vector<Scored> best_of(const std::uint64_t* ordinals, const float* scores, 
 std::vector<Scored> best_promising(const Query& query, const Collection& collection,
                                    const std::uint64_t* ordinals, const float* estimates,
                                    std::size_t count, const Promise& promise) {
-    const auto score = query.has_levels() ? skim : maxsim;
+    const bool skims = query.has_levels() && count > promise.finalists;
+    const auto score = skims ? skim : maxsim;
     std::vector<float> scores(count);
     std::size_t done = 0, next = std::max(promise.k, promise.first);
     do {
@@ -50,7 +51,7 @@ std::vector<Scored> best_promising(const Query& query, const Collection& collect
         done = next;
         next = 2 * done;
     } while (done < count && !is_unlikely(scores, done, estimates, promise));
-    if (!query.has_levels()) return best_of(ordinals, scores.data(), done, promise.k);
+    if (!skims) return best_of(ordinals, scores.data(), done, promise.k);
     std::vector<std::uint64_t> finalists;
     for (const Scored& each :
          best_of(ordinals, scores.data(), done, std::max(promise.k, promise.finalists)))

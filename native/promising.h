@@ -22,7 +22,8 @@ struct Promise {
 // by ordinal. MaxSim exceeds its estimate by about as much for one document as for another: once
 // the next one must exceed its own by `unlikely` standard deviations more than the mean of those
 // before, to come among the k best, it and all that follow stay out; this is asked when there are
-// twice as many as before. Of a query with levels they are skimmed, and only the best scored.
+// twice as many as before. Of a query with levels they are skimmed, if they are more than the
+// finalists, and only the best scored.
 std::vector<Scored> best_promising(const Query& query, const Collection& collection,
                                    const std::uint64_t* ordinals, const float* estimates,
                                    std::size_t count, const Promise& promise);

@@ -141,13 +141,14 @@ def test_reranking_stops_where_nothing_is_likely(index: Index, k: int, unlikely:
         some, estimates, scores = ordinals[order], estimates[order], scores[order]
         n = reference.n_promising(estimates, scores, k, 16, unlikely)
         expected = reference.top(dict(zip(some[:n].tolist(), scores.tolist(), strict=False)), k)
-        for levels in (False, True):
-            found = collection.codec.query(query, 3, levels=levels).best_promising(
-                collection.native, some, estimates, k, first=16, unlikely=unlikely, finalists=300
+        for levels, finalists in ((False, 200), (True, 300), (True, 200)):
+            ready = collection.codec.query(query, 3, levels=levels)
+            found = ready.best_promising(
+                collection.native, some, estimates, k, 16, unlikely, finalists=finalists
             )
-            if not levels or unlikely == 100:  # else it is skimmed scores that decide
+            if not levels or finalists == len(some) or unlikely == 100:
                 assert list(zip(*(a.tolist() for a in found), strict=True)) == expected
-            else:
+            else:  # skimmed scores decide
                 of_all = dict(zip(some.tolist(), scores.tolist(), strict=True))
                 assert [of_all[d] for d in found[0].tolist()] == found[1].tolist()
 
