@@ -14,8 +14,11 @@ import pytest
 from numpy.typing import NDArray
 
 import colxtr
+from colxtr import upkeep
 from colxtr.errors import InputError, ReadOnlyError
-from colxtr.storage.merging import MERGE_WIDTH
+from colxtr.storage import merging
+from colxtr.storage.merging import DOCUMENT_TOKENS, MERGE_WIDTH
+from colxtr.storage.segment import SORTING_BYTES
 from torture import machine
 
 DIM = 16
@@ -151,6 +154,49 @@ def test_merged_segments_are_those_that_would_have_been_written(tmp_path: Path) 
     one = (tmp_path / "whole" / f"{whole}.safetensors").read_bytes()
     other = (tmp_path / "parts" / f"{merged}.safetensors").read_bytes()
     assert one == other
+
+
+def test_several_merges_at_once_lose_nothing(index: colxtr.Index) -> None:
+    """As `optimize` does where memory does not suffice for one segment of all."""
+    for first in range(100, 200, 20):
+        ids = [f"d{i}" for i in range(first, first + 20)]
+        index.add_embeddings(ids, [document(i) for i in range(first, first + 20)])
+    index.delete(["d3", "d111"])
+    before = answers(index, method="exact")
+    assert index.info().n_segments == 6
+    tokens = sum(len(document(i)) + DOCUMENT_TOKENS for i in range(100, 140))
+    assert upkeep.compact(index._generation, SORTING_BYTES * (tokens + 20)) is not None
+    with colxtr.Index.open(index._path) as reader:
+        assert reader.info().n_segments == 3
+        assert reader.info().n_deleted == 0
+        assert len(reader) == 118
+        assert answers(reader, method="exact") == before
+        assert reader.verify()
+
+
+def test_small_segments_are_merged_before_larger_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merging, "LEVELS", (200, 10_000, 100_000))
+
+    def add(first: int, count: int) -> None:
+        numbers = range(first, first + count)
+        index.add_embeddings([f"d{i}" for i in numbers], [document(i) for i in numbers])
+
+    with colxtr.Index.create(tmp_path / "index", dim=DIM) as index:
+        add(0, 20)
+        for i in range(MERGE_WIDTH - 1):
+            add(20 + i, 1)
+        add(100, 20)
+        index.delete([f"d{i}" for i in range(18)])  # now the first is small, too
+        assert index.info().n_segments == MERGE_WIDTH + 1
+        before = answers(index, method="exact")
+        add(30, 1)
+        assert index.info().n_segments == 3
+        assert len(index) == 2 + (MERGE_WIDTH - 1) + 20 + 1
+        after = answers(index, method="exact")
+        assert {doc_id: after[doc_id] for doc_id in before} == before
+        assert index.verify()
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="tells maps on Linux only")

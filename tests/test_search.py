@@ -353,7 +353,10 @@ def test_quality_chooses_what_is_not_given(
 
 
 def test_larger_collections_get_more() -> None:
+    assert SearchSettings().n_probe_chosen(3 * 10**6) == 13
     assert SearchSettings().n_probe_chosen(8 * 10**6) == 20
+    assert SearchSettings().n_probe_chosen(10**8) == 20  # more would find little more
+    assert SearchSettings(rerank=0).n_probe_chosen(10**8) == 74
     assert SearchSettings(rerank=0).n_probe_chosen(8 * 10**6) == 32
     assert SearchSettings(method="colbertv2").n_probe_chosen(8 * 10**6) == 16
     assert SearchSettings().shortlist_chosen(10, 8 * 10**6) == 2340

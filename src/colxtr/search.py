@@ -29,6 +29,7 @@ METHODS: tuple[str, ...] = get_args(Method)
 EXHAUSTIVE_BELOW = 100_000  # tokens: less saves nothing that is worth a lost document
 
 BASE_TOKENS = 1_000_000  # the defaults are those of such a collection; larger ones need more
+MANY_TOKENS = 8_000_000  # beyond so many, further probes find little more where "colxtr" glances
 FIRST_RERANKED = 16  # documents, before it is asked whether to go on
 MOST_LEVELS = 1 << 26  # bytes of memory for a glance
 MOST_MAXIMA = 1 << 25  # of memory for each query token's best of each document of a collection
@@ -58,11 +59,12 @@ class SearchSettings:
         quality: From 0, the fastest, to 1, all but exact: chooses `n_probe` and `rerank` where
             these are None. Default 0.5.
         n_probe: Centroids that each query token looks into. Default 3 at quality 0, 8 at 0.5, 21 at
-            1, up to a million tokens, beyond that with their power of 0.45 (with their third root
-            for other methods than "colxtr", with a `k_prime`, or without re-ranking); where no
-            MaxSim makes up for what was not seen, twice ("colxtr" with `rerank` 0) or four times as
-            many ("xtr", whose tokens see their own lists only). All of them in collections below
-            100,000 tokens, and for "xtr" and "colbert" with n_bits=16. "exact" has no use for it.
+            1, up to a million tokens, beyond that with their power of 0.45, to 20 at 0.5 for eight
+            million and more (with their third root, and no end, for other methods than "colxtr",
+            with a `k_prime`, or without re-ranking); where no MaxSim makes up for what was not
+            seen, twice ("colxtr" with `rerank` 0) or four times as many ("xtr", whose tokens see
+            their own lists only). All of them in collections below 100,000 tokens, and for "xtr"
+            and "colbert" with n_bits=16. "exact" has no use for it.
         k_prime: Tokens that each query token keeps, of those it sees; the lowest of them is what
             is imputed. Default: all, where "colxtr" re-ranks (nothing seen is thrown away then;
             where a document shows a query token nothing better, 0.8 of the product with the last
@@ -96,7 +98,8 @@ class SearchSettings:
 
     def n_probe_chosen(self, n_tokens: int) -> int:
         """`n_probe`, or what `quality` makes of it in a collection of so many tokens."""
-        growth = float(max(1.0, n_tokens / BASE_TOKENS) ** (0.45 if self.glances else 1 / 3))
+        counted, power = (min(n_tokens, MANY_TOKENS), 0.45) if self.glances else (n_tokens, 1 / 3)
+        growth = float(max(1.0, counted / BASE_TOKENS) ** power)
         least = 32 if self.method == "xtr" else 16 if self.ends_imputed else 8
         return self.n_probe or round(least * (8 / 3) ** (2 * self.quality - 1) * growth)
 

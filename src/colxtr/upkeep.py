@@ -83,14 +83,15 @@ def _merged(
     paths = []
     for run in reversed(runs):  # so that the places of earlier ones stay
         segments = [segment for segment in generation.segments[run] if segment.live.any()]
-        entries[run] = []
+        merged = []
         if segments:
             name = f"segment-{manifest.next_number}"
             manifest = replace(manifest, next_number=manifest.next_number + 1)
             entry, written = merge(generation.folder, name, segments, n_centroids)
-            entries[run] = [entry]
+            merged = [entry]
             paths += written
             meter(entry.n_documents)
+        entries[run] = merged
     return replace(manifest, segments=tuple(entries)), paths
 
 
