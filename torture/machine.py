@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from hypothesis import HealthCheck, seed, settings
@@ -27,11 +28,15 @@ from hypothesis.stateful import (
 )
 
 import colxtr
+from colxtr import upkeep
+from colxtr.build import BuildSettings
 from colxtr.errors import DuplicateIdError, ReadOnlyError
+from colxtr.storage import merging
 from torture import made
 from torture.tally import Tally
 
 N_IDS = 12
+PART_TOKENS = 80  # of two or three documents
 IDS = st.lists(st.sampled_from([f"d{i}" for i in range(N_IDS)]), unique=True, max_size=6)
 SEEDS = st.integers(0, 10_000)
 FIRST = {f"first-{i}": 519 + 13 * i for i in range(8)}  # of 12 tokens; all have their centroids
@@ -83,6 +88,9 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="colxtr-"))
         self.held = {}
+        # Segments of a few documents are large and small ones here.
+        self._levels = patch.object(merging, "LEVELS", (32, 96, 256))
+        self._levels.start()
 
     @initialize(n_bits=st.sampled_from([2, 2, 16]))
     def create(self, n_bits: int) -> None:
@@ -105,6 +113,12 @@ class Life(RuleBasedStateMachine):
         count = len(new.keys() - self.held.keys())
         assert self.index.add_embeddings(*made.given(new), skip_existing=True) == count
         self.held = new | self.held
+
+    @rule(ids=IDS, first=SEEDS)
+    def add_one_by_one(self, ids: list[str], first: int) -> None:
+        """A segment for each of them, until they are merged."""
+        for i, doc_id in enumerate(ids):
+            self.add([doc_id], first + i)
 
     @rule(ids=IDS, first=SEEDS)
     def update(self, ids: list[str], first: int) -> None:
@@ -173,6 +187,15 @@ class Life(RuleBasedStateMachine):
         info = self.index.info()
         assert info.n_deleted == 0
         assert info.n_segments == (1 if self.held else 0)
+
+    @rule()
+    def optimize_in_parts(self) -> None:
+        """As where memory does not suffice for one segment of all: for a few documents."""
+        bounds = BuildSettings.within(None, made.DIM, encodes=False)
+        bytes_of_a_token = bounds.segment_bytes // PART_TOKENS
+        with patch.object(upkeep, "SORTING_BYTES", bytes_of_a_token):
+            self.index.optimize(retrain=False)
+        assert self.index.info().n_deleted == 0
 
     @precondition(lambda self: self.n_bits == 16)
     @rule()
@@ -260,6 +283,7 @@ class Life(RuleBasedStateMachine):
         for index in (*self.readers, self.index):
             index.close()
         shutil.rmtree(self.folder)
+        self._levels.stop()
 
 
 def run(runs: int, seed_: int, steps: int = 50) -> Tally:
