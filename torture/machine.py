@@ -37,6 +37,7 @@ from torture.tally import Tally
 
 N_IDS = 12
 PART_TOKENS = 80  # of two or three documents
+LEVELS = 32, 96, 256  # so that segments of a few documents are large and small ones
 IDS = st.lists(st.sampled_from([f"d{i}" for i in range(N_IDS)]), unique=True, max_size=6)
 SEEDS = st.integers(0, 10_000)
 FIRST = {f"first-{i}": 519 + 13 * i for i in range(8)}  # of 12 tokens; all have their centroids
@@ -88,9 +89,6 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="colxtr-"))
         self.held = {}
-        # Segments of a few documents are large and small ones here.
-        self._levels = patch.object(merging, "LEVELS", (32, 96, 256))
-        self._levels.start()
 
     @initialize(n_bits=st.sampled_from([2, 2, 16]))
     def create(self, n_bits: int) -> None:
@@ -283,7 +281,6 @@ class Life(RuleBasedStateMachine):
         for index in (*self.readers, self.index):
             index.close()
         shutil.rmtree(self.folder)
-        self._levels.stop()
 
 
 def run(runs: int, seed_: int, steps: int = 50) -> Tally:
@@ -297,7 +294,7 @@ def run(runs: int, seed_: int, steps: int = 50) -> Tally:
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    with made.training_once():
+    with made.training_once(), patch.object(merging, "LEVELS", LEVELS):
         try:
             run_state_machine_as_test(seed(seed_)(Life), settings=chosen)
         except Exception as error:  # noqa: BLE001 - any is a finding

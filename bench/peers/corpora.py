@@ -55,7 +55,7 @@ def main() -> None:
     if not asked:
         parser.error(f"none of --sets {arguments.sets} is in --asked {arguments.asked}")
     model = arguments.model
-    if arguments.document_length:
+    if arguments.document_length is not None:
         model = reading(arguments.document_length, model, arguments.folder / "model")
     encoder = Encoder.load(model, threads=arguments.threads)
     make_corpus(arguments.folder, collections, encoder, sample_queries(asked, arguments.queries))
