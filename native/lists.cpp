@@ -4,6 +4,18 @@
 
 namespace colxtr {
 
+namespace {
+
+// As std::lower_bound, of a value that is likely to be near.
+const std::uint32_t* first_from(const std::uint32_t* begin, const std::uint32_t* end,
+                                std::uint32_t value) {
+    std::ptrdiff_t step = 1;
+    while (step < end - begin && begin[step] < value) begin += step, step *= 2;
+    return std::lower_bound(begin, begin + std::min(step + 1, end - begin), value);
+}
+
+}  // namespace
+
 std::vector<Stretch> find_lists(const Query& query, const Collection& collection, bool all) {
     std::vector<std::uint32_t> probed = query.probes();
     std::sort(probed.begin(), probed.end());
@@ -25,7 +37,7 @@ std::vector<Stretch> find_lists(const Query& query, const Collection& collection
         const std::uint32_t *begin = segment->list_centroids, *end = begin + segment->n_lists;
         const std::uint32_t* at = begin;
         for (const std::uint32_t centroid : probed) {
-            at = std::lower_bound(at, end, centroid);
+            at = first_from(at, end, centroid);
             if (at != end && *at == centroid) add(static_cast<std::size_t>(at - begin));
         }
     }

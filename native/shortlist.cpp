@@ -28,7 +28,13 @@ class Glance {
  public:
     Glance(const Query& query, const std::vector<Stretch>& lists,
            const Buffer<std::uint8_t>& floors, Workspace::Part& room)
-        : query_(query), lists_(lists), floors_(floors), room_(room) {}
+        : query_(query), lists_(lists), floors_(floors), room_(room) {
+        for (std::size_t i = 0; i < lists.size(); ++i) {
+            if (segments_.empty() || segments_.back().segment != lists[i].segment)
+                segments_.push_back({lists[i].segment, i, i});
+            segments_.back().end = i + 1;
+        }
+    }
 
     void look(std::size_t first, std::size_t last) {
         const std::size_t most = std::max<std::size_t>(1, RANGE_BYTES / query_.stride());  // rows
@@ -75,17 +81,18 @@ class Glance {
         std::uint32_t* touched = room_.touched.data() + n_seen_;
         std::size_t n_touched = 0;
         std::memset(rows, 0, count * stride);
-        for (std::size_t i = 0; i < lists_.size(); ++i) {
-            if (i + LISTS_AHEAD < lists_.size()) ask_for(i + LISTS_AHEAD, count);
-            const Stretch& list = lists_[i];
-            const Segment& segment = *list.segment;
+        for (const auto& [owner, first_list, end_list] : segments_) {
+            const Segment& segment = *owner;
             const std::uint64_t end =
                 std::min<std::uint64_t>(first + count, segment.first_ordinal + segment.n_documents);
             if (end <= std::max<std::uint64_t>(first, segment.first_ordinal)) continue;
-            ends_[i] = kernels().raise_levels(segment.ordinals.bytes, segment.ordinals.width,
-                                              ends_[i], list.end, first - segment.first_ordinal,
-                                              end - first, query_.levels(list.centroid), stride,
-                                              rows, touched, &n_touched);
+            for (std::size_t i = first_list; i < end_list; ++i) {
+                if (i + LISTS_AHEAD < end_list) ask_for(i + LISTS_AHEAD, count);
+                ends_[i] = kernels().raise_levels(
+                    segment.ordinals.bytes, segment.ordinals.width, ends_[i], lists_[i].end,
+                    first - segment.first_ordinal, end - first, query_.levels(lists_[i].centroid),
+                    stride, rows, touched, &n_touched);
+            }
         }
         kernels().sum_levels(rows, touched, n_touched, stride, floors_.data(),
                              room_.sums.data() + n_seen_);
@@ -107,8 +114,14 @@ class Glance {
             prefetch_line(query_.levels(lists_[i].centroid) + lane);
     }
 
+    struct Lists {  // of one segment
+        const Segment* segment;
+        std::size_t first, end;
+    };
+
     const Query& query_;
     const std::vector<Stretch>& lists_;
+    std::vector<Lists> segments_;
     const Buffer<std::uint8_t>& floors_;
     Workspace::Part& room_;
     Places begins_, ends_;

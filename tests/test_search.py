@@ -347,8 +347,8 @@ def test_quality_chooses_what_is_not_given(
     options: SearchOptions, k: int, n_probe: int, rerank: int
 ) -> None:
     settings = SearchSettings(**options)
-    for n_tokens in (200_000, 1_000_000):
-        chosen = settings.n_probe_chosen(n_tokens), settings.rerank_chosen(k, n_tokens)
+    for n_tokens, n_documents in ((200_000, 1_000), (1_000_000, 20_000)):
+        chosen = settings.n_probe_chosen(n_tokens), settings.rerank_chosen(k, n_documents)
         assert chosen == (n_probe, rerank)
 
 
@@ -359,9 +359,10 @@ def test_larger_collections_get_more() -> None:
     assert SearchSettings(rerank=0).n_probe_chosen(10**8) == 74
     assert SearchSettings(rerank=0).n_probe_chosen(8 * 10**6) == 32
     assert SearchSettings(method="colbertv2").n_probe_chosen(8 * 10**6) == 16
-    assert SearchSettings().shortlist_chosen(10, 8 * 10**6) == 2340
+    assert SearchSettings().rerank_chosen(10, 150_000) == 589
+    assert SearchSettings().rerank_chosen(10, 8 * 150_000) == 2 * 589
+    assert SearchSettings().shortlist_chosen(10, 150_000) == 9 * 589
     assert SearchSettings(rerank=40).shortlist_chosen(10, 10**6) == 360
-    assert SearchSettings().rerank_chosen(10, 8 * 10**6) == 260
     assert SearchSettings(n_probe=4, rerank=20).n_probe_chosen(10**9) == 4
     assert SearchSettings(n_probe=4, rerank=20).rerank_chosen(10, 10**9) == 20
 

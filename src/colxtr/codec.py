@@ -59,22 +59,27 @@ def check_embeddings(embeddings: object, dim: int, what: str) -> NDArray[np.floa
             f"the embeddings of {what} have shape {array.shape} and type {array.dtype}; "
             f"expected numbers of shape (n_tokens, {dim})"
         )
-    with np.errstate(over="ignore"):  # infinity is found below
-        array = np.require(array, np.float32, ["C", "ALIGNED"])
-    if not np.isfinite(array).all():
-        row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-        raise EmbeddingError(f"the embeddings of {what} hold NaN or infinity, first in row {row}")
+    if array.dtype != np.float32 or not (array.flags.c_contiguous and array.flags.aligned):
+        with np.errstate(over="ignore"):  # infinity is found below
+            array = np.require(array, np.float32, ["C", "ALIGNED"])
     largest = np.abs(array).max(axis=1)
-    if (most := largest.max(initial=0)) > LARGEST_HALF:
-        raise EmbeddingError(
-            f"the embeddings of {what} hold {most:g}; values up to {LARGEST_HALF:g} are possible"
-        )
-    if len(rows := np.flatnonzero(largest < SMALLEST_HALF)):
-        raise EmbeddingError(
-            f"the embedding in row {rows[0]} of {what} is zero or nearly so (at most "
-            f"{largest[rows[0]]:g}); leave such tokens out"
-        )
+    most, least = largest.max(initial=0), largest.min(initial=1)
+    if not (least >= SMALLEST_HALF and most <= LARGEST_HALF):  # nor if one is NaN
+        raise EmbeddingError(_what_is_wrong(array, largest, what))
     return array
+
+
+def _what_is_wrong(array: NDArray[np.float32], largest: NDArray[np.float32], what: str) -> str:
+    if not np.isfinite(largest).all():
+        row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
+        return f"the embeddings of {what} hold NaN or infinity, first in row {row}"
+    if (most := largest.max()) > LARGEST_HALF:
+        return f"the embeddings of {what} hold {most:g}; values up to {LARGEST_HALF:g} are possible"
+    row = int(np.flatnonzero(largest < SMALLEST_HALF)[0])
+    return (
+        f"the embedding in row {row} of {what} is zero or nearly so (at most {largest[row]:g}); "
+        "leave such tokens out"
+    )
 
 
 class EncodedTokens(NamedTuple):

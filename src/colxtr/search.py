@@ -30,6 +30,8 @@ EXHAUSTIVE_BELOW = 100_000  # tokens: less saves nothing that is worth a lost do
 
 BASE_TOKENS = 1_000_000  # the defaults are those of such a collection; larger ones need more
 MANY_TOKENS = 8_000_000  # beyond so many, further probes find little more where "colxtr" glances
+FEW_DOCUMENTS = 20_000  # that are told apart as well as fewer are
+MANY_DOCUMENTS = 150_000  # up to so many was measured how many more must be looked at
 FIRST_RERANKED = 16  # documents, before it is asked whether to go on
 MOST_LEVELS = 1 << 26  # bytes of memory for a glance
 MOST_MAXIMA = 1 << 25  # of memory for each query token's best of each document of a collection
@@ -73,8 +75,9 @@ class SearchSettings:
             the paper's 500 and 100,000.
         rerank: For "colxtr": how many of the best documents (at least k) get their full MaxSim; 0
             for none. By default as many as may come among the k best, as far as can be told from
-            those before; for k=10 up to 32 at quality 0, 130 at 0.5, 520 at 1, beyond a million
-            tokens with their third root, and 4.6 times as many for k=100.
+            those before; for k=10 up to 32 at quality 0, 130 at 0.5, 520 at 1, and 4.6 times as
+            many for k=100; of more than 20,000 documents more, with their power of 0.75 up to
+            150,000 (590 at 0.5), from there on with their third root.
         n_candidates: For "colbertv2": how many of the best documents by lower bound are re-ranked
             (at least k). Default 1,024.
     """
@@ -113,18 +116,20 @@ class SearchSettings:
         """Whether centroids decide which documents, and which of their tokens, are looked at."""
         return self.method == "colxtr" and self.rerank != 0 and self.k_prime is None
 
-    def rerank_chosen(self, k: int, n_tokens: int) -> int:
-        """`rerank`, or what `quality`, `k` and the tokens make of it; at least k, unless 0."""
+    def rerank_chosen(self, k: int, n_documents: int) -> int:
+        """`rerank`, or what `quality`, `k` and the documents make of it; at least k, unless 0."""
         if self.rerank is None:
-            growth = float(max(1.0, n_tokens / BASE_TOKENS) ** (1 / 3))
+            measured = max(1.0, min(n_documents, MANY_DOCUMENTS) / FEW_DOCUMENTS)
+            beyond = max(1.0, n_documents / MANY_DOCUMENTS)
+            growth = float(measured**0.75 * beyond ** (1 / 3))
             wanted = round(130 * 4 ** (2 * self.quality - 1) * (0.6 + 0.04 * k) * growth)
         else:
             wanted = self.rerank
-        return max(k, min(wanted, n_tokens)) if wanted else 0
+        return max(k, min(wanted, n_documents)) if wanted else 0
 
-    def shortlist_chosen(self, k: int, n_tokens: int) -> int:
+    def shortlist_chosen(self, k: int, n_documents: int) -> int:
         """How many documents are more than glanced at, where `glances`."""
-        return SHORTLISTED * self.rerank_chosen(k, n_tokens)
+        return SHORTLISTED * self.rerank_chosen(k, n_documents)
 
 
 class Collection:
@@ -136,7 +141,8 @@ class Collection:
         native: The same in the native module.
         n_stored: Tokens of all documents, those deleted included.
         n_live: Tokens of the documents that are not deleted.
-        n_tokens: Tokens of the documents that count: of those, what a filter lets through.
+        n_counting: The documents that count and have a token: of those, what a filter lets through.
+        n_tokens: Their tokens.
         allowed: A bit for each ordinal, or None if all documents count.
     """
 
@@ -168,6 +174,7 @@ class Collection:
             owners.append(np.flatnonzero(counted) + segment.first_ordinal)
             counts.append(int(segment.token_counts[counted].sum()))
         self._owners, self.n_tokens = owners, sum(counts)
+        self.n_counting = sum(map(len, owners))
 
     def only(self, selected: NDArray[np.bool_]) -> Collection:
         """The same collection in which only documents of a mask, (n_ordinals,), count."""
@@ -318,7 +325,7 @@ class Search:
 
     def rank(self, k: int) -> Ranking:
         """The k best documents, k >= 1; fewer if the method finds fewer."""
-        return _METHODS[self.settings.method](self, min(k, self.collection.n_tokens))
+        return _METHODS[self.settings.method](self, min(k, self.collection.n_counting))
 
 
 def _best(ordinals: NDArray[np.uint64], scores: Floats, k: int) -> Ranking:
@@ -327,11 +334,11 @@ def _best(ordinals: NDArray[np.uint64], scores: Floats, k: int) -> Ranking:
 
 
 def _colxtr(search: Search, k: int) -> Ranking:
-    rerank = search.settings.rerank_chosen(k, search.collection.n_tokens)
+    rerank = search.settings.rerank_chosen(k, search.collection.n_counting)
     if rerank and search.settings.k_prime is None:
         if search.all_lists:
             return search.exhaustive(k)  # nothing is left to guess
-        shortlist = search.settings.shortlist_chosen(k, search.collection.n_tokens)
+        shortlist = search.settings.shortlist_chosen(k, search.collection.n_counting)
         found = search.candidates(thresholds=False, shortlist=shortlist)
         ranking = Ranking(*found.best_expected(rerank))
     else:
