@@ -384,7 +384,8 @@ nb::ndarray<nb::numpy, float> document_scores(const Query& query, const MappedCo
 
 void make_candidates(Candidates* self, const Query& query, const MappedCollection& collection,
                      std::size_t k_prime, bool all_lists, bool own_lists, bool thresholds,
-                     std::size_t shortlist, std::optional<Vector<std::uint8_t>> allowed) {
+                     std::size_t shortlist, std::size_t sought, float unlikely,
+                     std::optional<Vector<std::uint8_t>> allowed) {
     require_same(query, collection);
     Pooling pooling;
     if (allowed) {
@@ -394,7 +395,10 @@ void make_candidates(Candidates* self, const Query& query, const MappedCollectio
     }
     require(!shortlist || (query.has_levels() && !all_lists),
             "a shortlist needs levels, and lists that were probed");
+    require(sought > 0, "sought is 0; at least 1 is possible");
     pooling.shortlist = shortlist;
+    pooling.sought = sought;
+    pooling.unlikely = unlikely;
     pooling.k_prime = k_prime;
     pooling.all_lists = all_lists;
     pooling.own_lists = own_lists;
@@ -415,7 +419,7 @@ nb::tuple ranking(const std::vector<Scored>& found) {
 
 nb::tuple best_promising_of(const Query& query, const MappedCollection& self,
                             Vector<std::uint64_t> ordinals, Vector<float> estimates, std::size_t k,
-                            std::size_t first, double unlikely, std::size_t finalists) {
+                            std::size_t first, double unlikely) {
     require_same(query, self);
     require_known(self, ordinals);
     require_size(estimates, 0, ordinals.shape(0), "estimates");
@@ -424,7 +428,7 @@ nb::tuple best_promising_of(const Query& query, const MappedCollection& self,
     {
         nb::gil_scoped_release release;
         found = best_promising(query, self.collection, ordinals.data(), estimates.data(),
-                               ordinals.shape(0), {k, first, unlikely, finalists});
+                               ordinals.shape(0), {k, first, unlikely});
     }
     return ranking(found);
 }
@@ -524,12 +528,13 @@ NB_MODULE(_native, m) {
         .def("skim", &document_scores<skim>, "collection"_a, "ordinals"_a)
         .def("maxsim", &document_scores<maxsim>, "collection"_a, "ordinals"_a)
         .def("best_promising", &best_promising_of, "collection"_a, "ordinals"_a, "estimates"_a,
-             "k"_a, "first"_a, "unlikely"_a, "finalists"_a);
+             "k"_a, "first"_a, "unlikely"_a);
 
     nb::class_<Candidates>(m, "Candidates")
         .def("__init__", &make_candidates, nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>(),
              "query"_a, "collection"_a, "k_prime"_a, "all_lists"_a = false, "own_lists"_a = false,
-             "thresholds"_a = true, "shortlist"_a = 0, "allowed"_a = nb::none())
+             "thresholds"_a = true, "shortlist"_a = 0, "sought"_a = 1, "unlikely"_a = 0.0f,
+             "allowed"_a = nb::none())
         .def("best_imputed", &best_imputed, "k"_a, "retrieved_only"_a = false)
         .def("best_expected", &best_expected, "k"_a)
         .def("best_lower_bounds", &best_lower_bounds, "k"_a, "retrieved_only"_a = false)

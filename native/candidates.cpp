@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "bits.h"
 #include "kernels.h"
@@ -28,14 +29,13 @@ using Probed = std::vector<bool>;  // which query tokens look into a list
 // What one thread pools.
 class Candidates::Part {
  public:
-    // n_documents: at most, of all parts; n_tokens: that this part will get.
-    Part(const Query& query, Workspace::Part& room, std::size_t n_ordinals, std::size_t n_documents,
-         std::size_t n_tokens, const Pooling& pooling, const std::uint8_t* allowed)
+    // n_tokens: that this part will get.
+    Part(const Query& query, Workspace::Part& room, std::size_t n_ordinals, std::size_t n_tokens,
+         const Pooling& pooling)
         : query_(query),
           room_(room),
           stride_(query.stride()),
           k_prime_(pooling.k_prime),
-          allowed_(allowed),
           keeps_rows_(pooling.thresholds && pooling.k_prime > 0),
           seen_(query.n_tokens()),
           lowest_(stride_, NEVER) {
@@ -44,7 +44,6 @@ class Candidates::Part {
         capacity_ = std::min(n_tokens, ROW_BYTES / (stride_ * sizeof(float))) + Query::BLOCK;
         if (!keeps_rows_) capacity_ = Query::BLOCK;
         room.rows.of(capacity_ * stride_);
-        room.best.of(n_documents * stride_);
     }
 
     ~Part() {
@@ -59,6 +58,15 @@ class Candidates::Part {
     Rows rows() const { return {room_.rows.data(), keeps_rows_ ? n_rows_ : 0}; }
     const std::vector<std::size_t>& seen() const { return seen_; }
     const std::vector<float>& lowest() const { return lowest_; }
+    std::size_t slot(std::uint64_t ordinal) const { return room_.slots[ordinal]; }
+
+    // Tokens that follow are of `n_documents` at most that are new to all parts, those of other
+    // documents than the allowed are passed over.
+    void begin(std::size_t n_documents, const std::uint8_t* allowed) {
+        allowed_ = allowed;
+        joined_ = ordinals_.size();
+        room_.best.of((joined_ + n_documents) * stride_, joined_ * stride_);
+    }
 
     // Adds tokens of one list. `base`: the products of its centroid. `probed`, if given: which
     // query tokens see them.
@@ -83,10 +91,11 @@ class Candidates::Part {
         for (std::size_t i = 0; i < AHEAD; ++i) step();
     }
 
-    // Takes over what another part found; its rows stay with it.
-    void join(const Part& other) {
+    // Takes over what another part has found since its `begin`; its rows stay with it.
+    void join(Part& other) {
         for (std::size_t i = 0; i < seen_.size(); ++i) seen_[i] += other.seen_[i];
-        for (std::size_t d = 0; d < other.ordinals_.size(); ++d) {
+        std::fill(other.seen_.begin(), other.seen_.end(), 0);
+        for (std::size_t d = other.joined_; d < other.ordinals_.size(); ++d) {
             float* best = best_of(other.ordinals_[d]);
             kernels().maxima(other.best(d), 1, stride_, &best);
         }
@@ -207,11 +216,12 @@ class Candidates::Part {
     const Query& query_;
     Workspace::Part& room_;
     std::size_t stride_, k_prime_, capacity_, n_rows_ = 0;
-    const std::uint8_t* allowed_;
+    const std::uint8_t* allowed_ = nullptr;
     bool keeps_rows_;
     std::vector<std::size_t> seen_;  // tokens of this part that each query token sees
     std::vector<float> lowest_;      // with own lists: of what each query token saw
     std::vector<std::uint64_t> ordinals_;
+    std::size_t joined_ = 0;  // documents found before `begin`
     std::vector<Filled> blocks_;
     std::size_t at_ = 0;  // the block that is being filled
 };
@@ -230,6 +240,42 @@ std::vector<Probed> probers(const Query& query) {
     return probed;
 }
 
+// Whether a document that was only glanced at may yet be among those sought, judged by those that
+// were looked at. In eighths of a level: sums of integers (exact up to 2^53) are the same in any
+// order.
+class Outlook {
+ public:
+    Outlook(const Query& query, const Pooling& pooling)
+        : level_(query.score_of_level()),
+          sought_(pooling.sought),
+          unlikely_(pooling.unlikely),
+          best_(pooling.sought) {}
+
+    void add(const Shortlist::Document& document, float expected) {
+        best_.offer({expected, document.ordinal});
+        const double more = std::nearbyint(8 * (double{expected} / level_ - document.sum));
+        ++count_, sum_ += more, squares_ += more * more;
+    }
+
+    // The least sum with which that is likely enough.
+    std::uint32_t least() const {
+        if (count_ < sought_) return 0;
+        const double n = static_cast<double>(count_), mean = sum_ / n;
+        const double variance = squares_ / n - mean * mean;
+        const double most = mean + unlikely_ * std::sqrt(std::max(0.0, variance));
+        const double least = std::ceil(double{best_.floor()} / level_ - most / 8);
+        return static_cast<std::uint32_t>(std::clamp<double>(least, 0, UINT32_MAX));
+    }
+
+ private:
+    double level_;
+    std::size_t sought_;
+    double unlikely_;
+    Top best_;
+    std::size_t count_ = 0;
+    double sum_ = 0, squares_ = 0;
+};
+
 }  // namespace
 
 Candidates::Candidates(const Query& query, const Collection& collection, const Pooling& pooling)
@@ -244,40 +290,62 @@ Candidates::Candidates(const Query& query, const Collection& collection, const P
     auto& rooms = lease_->parts;
     if (rooms.size() < n_parts) rooms.resize(n_parts);
     parts_.reserve(n_parts);
+    std::optional<Shortlist> shortlist;  // takes room of its own: before the parts take theirs
     if (pooling.shortlist > 0 && n_tokens > GLANCED * pooling.shortlist)
-        shortlisted_ = shortlist(query, collection, stretches, EXPECTED, pooling.shortlist,
-                                 pooling.allowed, *lease_);
-    const std::uint8_t* allowed = shortlisted_.empty() ? pooling.allowed : shortlisted_.data();
+        shortlist.emplace(query, collection, stretches, EXPECTED, pooling.shortlist,
+                          pooling.allowed, *lease_);
     const std::size_t share = (n_tokens + n_parts - 1) / n_parts;
     const std::size_t n_ordinals = static_cast<std::size_t>(collection.n_ordinals());
-    std::size_t n_documents = std::min(n_ordinals, n_tokens);
-    if (!shortlisted_.empty()) n_documents = std::min(n_documents, pooling.shortlist);
     for (std::size_t p = 0; p < n_parts; ++p)
-        parts_.emplace_back(query, rooms[p], n_ordinals, n_documents, share, pooling, allowed);
+        parts_.emplace_back(query, rooms[p], n_ordinals, share, pooling);
     std::vector<std::uint32_t> centroids;
     for (const Stretch& each : stretches) centroids.push_back(each.centroid);
     std::vector<const float*> bases(stretches.size());
     query.find_bases(centroids.data(), centroids.size(),
                      lease_->bases.of((centroids.size() + ROWS) * query.stride()), bases.data());
-    // Each part takes the tokens p * share .. (p + 1) * share - 1 of all stretches in order.
-    run(n_parts, query.threads(), [&](std::size_t p, std::size_t) {
-        std::size_t passed = 0;
-        for (std::size_t s = 0; s < stretches.size(); ++s) {
-            const Stretch& whole = stretches[s];
-            const std::size_t size = whole.end - whole.begin;
-            const std::size_t from = std::max(p * share, passed),
-                              to = std::min((p + 1) * share, passed + size);
-            if (from < to) {
-                Stretch mine = whole;
-                mine.begin = whole.begin + (from - passed);
-                mine.end = whole.begin + (to - passed);
-                parts_[p].add(mine, bases[s], probed.empty() ? nullptr : &probed[whole.centroid]);
+    const auto pool = [&](std::size_t n_documents, const std::uint8_t* allowed) {
+        for (Part& part : parts_) part.begin(n_documents, allowed);
+        // Each part takes the tokens p * share .. (p + 1) * share - 1 of all stretches in order.
+        run(n_parts, query.threads(), [&](std::size_t p, std::size_t) {
+            std::size_t passed = 0;
+            for (std::size_t s = 0; s < stretches.size(); ++s) {
+                const Stretch& whole = stretches[s];
+                const std::size_t size = whole.end - whole.begin;
+                const std::size_t from = std::max(p * share, passed),
+                                  to = std::min((p + 1) * share, passed + size);
+                if (from < to) {
+                    Stretch mine = whole;
+                    mine.begin = whole.begin + (from - passed);
+                    mine.end = whole.begin + (to - passed);
+                    parts_[p].add(mine, bases[s],
+                                  probed.empty() ? nullptr : &probed[whole.centroid]);
+                }
+                passed += size;
             }
-            passed += size;
+            parts_[p].finish();
+        });
+        for (std::size_t p = 1; p < n_parts; ++p) parts_[0].join(parts_[p]);
+    };
+    if (shortlist) {
+        const std::vector<float> floors = expected_floors();
+        Outlook outlook(query, pooling);
+        std::uint32_t least = 0;
+        while (shortlist->next(least)) {
+            pool(shortlist->documents().size(), shortlist->bits().data());
+            const std::size_t known = expected_.size(), count = ordinals().size() - known;
+            expected_.resize(known + count);
+            kernels().sum_maxima(parts_[0].best(known), count, query.stride(), floors.data(),
+                                 query.weights(), expected_.data() + known);
+            for (const Shortlist::Document& each : shortlist->documents()) {
+                const std::size_t slot = parts_[0].slot(each.ordinal);
+                stretches[0].segment->require(slot < expected_.size(), "changed while it was read");
+                outlook.add(each, expected_[slot]);
+            }
+            least = outlook.least();
         }
-        parts_[p].finish();
-    });
-    for (std::size_t p = 1; p < n_parts; ++p) parts_[0].join(parts_[p]);
+    } else {
+        pool(std::min(n_ordinals, n_tokens), pooling.allowed);
+    }
     seen_ = parts_[0].seen();
     if (!pooling.thresholds) return;
     if (pooling.k_prime > 0) {
@@ -339,11 +407,18 @@ std::vector<Scored> Candidates::best_imputed(std::size_t k, bool retrieved_only)
     return best_by(floors.data(), k, retrieved_only);
 }
 
-std::vector<Scored> Candidates::best_expected(std::size_t k) const {
-    if (query_.reach().empty()) return best_lower_bounds(k, false);
+std::vector<float> Candidates::expected_floors() const {
     std::vector<float> floors(query_.stride(), 0);
     for (std::size_t i = 0; i < query_.n_tokens(); ++i) floors[i] = EXPECTED * query_.reach()[i];
-    return best_by(floors.data(), k, false);
+    return floors;
+}
+
+std::vector<Scored> Candidates::best_expected(std::size_t k) const {
+    if (query_.reach().empty()) return best_lower_bounds(k, false);
+    if (expected_.empty()) return best_by(expected_floors().data(), k, false);
+    Top top(k);
+    for (std::size_t d = 0; d < expected_.size(); ++d) top.offer({expected_[d], ordinals()[d]});
+    return top.sorted();
 }
 
 std::vector<Scored> Candidates::best_lower_bounds(std::size_t k, bool retrieved_only) const {

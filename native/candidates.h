@@ -24,10 +24,13 @@ struct Pooling {
     bool own_lists = false;   // each query token sees the lists that it probed, not all of them
     std::size_t k_prime = 0;  // tokens that each query token keeps of those it sees; 0 for all
     bool thresholds = true;   // false if nobody will ask for them
-    // How many documents are looked at after a first glance (shortlist.h), if there are more than
-    // GLANCED tokens for each of them; 0 for all. Not with `all_lists`, and only of a query that
-    // has levels.
-    std::size_t shortlist = 0;
+    // How many documents are looked at first, the best at a glance (shortlist.h), if there are more
+    // than GLANCED tokens for each of them; 0 for all. Then twice as many, and so on, until the
+    // best of the others would have to exceed what a glance tells by `unlikely` standard deviations
+    // more than the mean of those before, to come among the `sought` best by `best_expected`. Not
+    // with `all_lists`, and only of a query that has levels.
+    std::size_t shortlist = 0, sought = 1;
+    float unlikely = 0;
     // A bit for each ordinal, the lowest of a byte first: whether the document counts; null if all
     // do. The tokens of the others are passed over.
     const std::uint8_t* allowed = nullptr;
@@ -37,7 +40,7 @@ class Candidates {
  public:
     static constexpr float EXPECTED = 0.8f;  // docs/log.md, "what was not probed"
     // With fewer tokens in the lists for each document of a shortlist, a glance saves nothing.
-    static constexpr std::size_t GLANCED = 8;
+    static constexpr std::size_t GLANCED = 4;
 
     // The query must outlive them.
     Candidates(const Query& query, const Collection& collection, const Pooling& pooling);
@@ -71,13 +74,14 @@ class Candidates {
     bool keeps(std::size_t document, const std::vector<float>& floors) const;
     std::vector<Scored> best_by(const float* floors, std::size_t k, bool retrieved_only) const;
     std::vector<float> just_below_thresholds() const;
+    std::vector<float> expected_floors() const;
 
     const Query& query_;
     Lease lease_;
-    std::vector<std::uint8_t> shortlisted_;  // a bit for each ordinal; empty for no choice
-    std::vector<std::size_t> seen_;          // (n_tokens of the query): tokens that it sees
-    std::vector<Part> parts_;                // joined in the first
-    std::vector<float> thresholds_;          // (stride), in columns
+    std::vector<std::size_t> seen_;  // (n_tokens of the query): tokens that it sees
+    std::vector<Part> parts_;        // joined in the first
+    std::vector<float> thresholds_;  // (stride), in columns
+    std::vector<float> expected_;    // of each document, after a glance; else empty
 };
 
 }  // namespace colxtr

@@ -11,6 +11,8 @@ namespace colxtr {
 
 namespace {
 
+constexpr std::size_t FINALISTS = 10;  // fewer do not tell how far off skimmed scores are
+
 // Whether the next document would have to exceed its estimate by more than is likely, judged by
 // those before it, to come among the k best.
 bool is_unlikely(const std::vector<float>& scores, std::size_t done, const float* estimates,
@@ -29,8 +31,28 @@ bool is_unlikely(const std::vector<float>& scores, std::size_t done, const float
     return double{*kth} - estimates[done] > mean + promise.unlikely * deviation;
 }
 
-std::vector<Scored> best_of(const std::uint64_t* ordinals, const float* scores, std::size_t count,
-                            std::size_t k) {
+using Score = void (*)(const Query&, const Collection&, const std::uint64_t*, std::size_t, float*);
+
+// Scores documents in their order, `first` of them and then as many as `step` says of those done,
+// as long as the next one might come among the k best; returns how many.
+template <typename Step>
+std::size_t score_likely(Score score, const Query& query, const Collection& collection,
+                         const std::vector<std::uint64_t>& ordinals, const float* estimates,
+                         std::size_t first, const Step& step, const Promise& promise,
+                         std::vector<float>& scores) {
+    scores.resize(ordinals.size());
+    std::size_t done = 0, next = std::max(promise.k, first);
+    do {
+        next = std::min(next, ordinals.size());
+        score(query, collection, ordinals.data() + done, next - done, scores.data() + done);
+        done = next;
+        next += step(done);
+    } while (done < ordinals.size() && !is_unlikely(scores, done, estimates, promise));
+    return done;
+}
+
+std::vector<Scored> best_of(const std::vector<std::uint64_t>& ordinals,
+                            const std::vector<float>& scores, std::size_t count, std::size_t k) {
     Top top(k);
     for (std::size_t i = 0; i < count; ++i) top.offer({scores[i], ordinals[i]});
     return top.sorted();
@@ -41,23 +63,24 @@ std::vector<Scored> best_of(const std::uint64_t* ordinals, const float* scores, 
 std::vector<Scored> best_promising(const Query& query, const Collection& collection,
                                    const std::uint64_t* ordinals, const float* estimates,
                                    std::size_t count, const Promise& promise) {
-    const bool skims = query.has_levels() && count > promise.finalists;
-    const auto score = skims ? skim : maxsim;
-    std::vector<float> scores(count);
-    std::size_t done = 0, next = std::max(promise.k, promise.first);
-    do {
-        next = std::min(next, count);
-        score(query, collection, ordinals + done, next - done, scores.data() + done);
-        done = next;
-        next = 2 * done;
-    } while (done < count && !is_unlikely(scores, done, estimates, promise));
-    if (!skims) return best_of(ordinals, scores.data(), done, promise.k);
-    std::vector<std::uint64_t> finalists;
-    for (const Scored& each :
-         best_of(ordinals, scores.data(), done, std::max(promise.k, promise.finalists)))
-        finalists.push_back(each.number);
-    maxsim(query, collection, finalists.data(), finalists.size(), scores.data());
-    return best_of(finalists.data(), scores.data(), finalists.size(), promise.k);
+    const bool skims = query.has_levels() && count > 2 * promise.k;
+    std::vector<std::uint64_t> some(ordinals, ordinals + count);
+    std::vector<float> scores;
+    std::size_t done = score_likely(
+        skims ? skim : maxsim, query, collection, some, estimates, promise.first,
+        [](std::size_t before) { return before; }, promise, scores);
+    if (skims) {
+        std::vector<float> skimmed;
+        const std::vector<Scored> ranked = best_of(some, scores, done, done);
+        some.clear();
+        for (const Scored& each : ranked)
+            some.push_back(each.number), skimmed.push_back(each.score);
+        const std::size_t more = std::max<std::size_t>(1, promise.k / 2);
+        done = score_likely(
+            maxsim, query, collection, some, skimmed.data(), FINALISTS,
+            [more](std::size_t) { return more; }, promise, scores);
+    }
+    return best_of(some, scores, done, promise.k);
 }
 
 }  // namespace colxtr

@@ -83,6 +83,7 @@ void Query::measure_levels() {
     const float longest = *std::max_element(lengths_.data(), lengths_.data() + n_tokens_);
     std::fill(least_.data(), least_.data() + stride(), std::uint8_t{MOST_LEVEL});
     if (longest <= 0) return;
+    score_of_level_ = longest / MOST_LEVEL / static_cast<float>(n_tokens_);
     const float near = NEAR / std::sqrt(static_cast<float>(n_tokens_ * codec_.dim()));
     for (std::size_t i = 0; i < n_tokens_; ++i) {
         factors_[i] = MOST_LEVEL / longest * scales_[i];

@@ -62,6 +62,8 @@ class Query {
         for (std::size_t i = 0, n = stride(); i < n; ++i)
             columns[i] = static_cast<float>(levels[i]) * steps[i];
     }
+    // What a step of levels, summed over query tokens, is as a score: a mean similarity.
+    float score_of_level() const { return score_of_level_; }
     // For each query token, (stride): how far below the highest level of a document's centroids
     // that of a token may lie for `skim` to look at the token, and what it must reach at least.
     // NEAR lengths over the root of the dimensions, by which products with residuals shrink, and
@@ -125,6 +127,7 @@ class Query {
     Buffer<std::uint8_t> margins_, least_;
     std::vector<std::uint32_t> probes_;
     std::vector<float> reach_;
+    float score_of_level_ = 1;
     Lease lease_;
     const float* products_ = nullptr;       // (n_centroids, stride), or null
     const std::uint8_t* levels_ = nullptr;  // likewise

@@ -13,12 +13,7 @@ namespace {
 
 constexpr std::size_t RANGE_BYTES = std::size_t{1} << 19;  // of rows: half of a second cache
 constexpr std::size_t LISTS_AHEAD = 8;
-
-// Some documents with a token in the lists: their ordinals and sums.
-struct Seen {
-    const std::uint32_t *ordinals, *sums;
-    std::size_t count;
-};
+constexpr std::uint8_t MOST_LEVEL = 255;
 
 // Where a thread stands in each list: a list position.
 using Places = std::vector<std::size_t>;
@@ -45,7 +40,9 @@ class Glance {
         for (; first < last; first += most) look_at(first, std::min(most, last - first));
     }
 
-    Seen seen() const { return {room_.touched.data(), room_.sums.data(), n_seen_}; }
+    const std::uint32_t* ordinals() const { return room_.touched.data(); }
+    const std::uint32_t* sums() const { return room_.sums.data(); }
+    std::size_t n_seen() const { return n_seen_; }
     const Places& begins() const { return begins_; }
 
     // A list that was left before its end does not ascend below n_documents. Disorder within a
@@ -128,39 +125,12 @@ class Glance {
     std::size_t n_seen_ = 0;
 };
 
-// Sets the bits of the `count` documents with the largest sums, which are at most `most`, equals by
-// ordinal.
-void choose_best(const std::vector<Seen>& parts, std::size_t most, std::size_t count,
-                 const std::uint8_t* allowed, std::vector<std::uint8_t>& chosen) {
-    std::vector<std::uint32_t> with(most + 1);  // documents with each sum
-    for (const Seen& part : parts)
-        for (std::size_t i = 0; i < part.count; ++i)
-            with[part.sums[i]] += !allowed || is_set(allowed, part.ordinals[i]);
-    std::size_t floor = most, above = 0;  // documents with a sum above the floor
-    while (floor > 0 && above + with[floor] <= count) above += with[floor--];
-    std::vector<std::uint32_t> equals;
-    const auto choose = [&](std::uint32_t d) {
-        chosen[d / 8] = static_cast<std::uint8_t>(chosen[d / 8] | 1 << (d % 8));
-    };
-    for (const Seen& part : parts)
-        for (std::size_t i = 0; i < part.count; ++i) {
-            if (part.sums[i] < floor || (allowed && !is_set(allowed, part.ordinals[i]))) continue;
-            if (part.sums[i] > floor)
-                choose(part.ordinals[i]);
-            else
-                equals.push_back(part.ordinals[i]);
-        }
-    std::sort(equals.begin(), equals.end());
-    equals.resize(std::min(equals.size(), count - above));
-    std::for_each(equals.begin(), equals.end(), choose);
-}
-
 }  // namespace
 
-std::vector<std::uint8_t> shortlist(const Query& query, const Collection& collection,
-                                    const std::vector<Stretch>& lists, float expected,
-                                    std::size_t count, const std::uint8_t* allowed,
-                                    Workspace& room) {
+Shortlist::Shortlist(const Query& query, const Collection& collection,
+                     const std::vector<Stretch>& lists, float expected, std::size_t first,
+                     const std::uint8_t* allowed, Workspace& room)
+    : allowed_(allowed), with_(std::size_t{MOST_LEVEL} * query.n_tokens() + 2), wanted_(first) {
     constexpr std::size_t LEAST = 1024;  // documents of a thread
     std::vector<float> reach = query.reach();
     for (float& each : reach) each *= expected;
@@ -174,14 +144,32 @@ std::vector<std::uint8_t> shortlist(const Query& query, const Collection& collec
     run(threads, threads, [&](std::size_t t, std::size_t) {
         glances[t].look(t * n / threads, (t + 1) * n / threads);
     });
-    std::vector<Seen> parts;
     for (std::size_t t = 0; t < threads; ++t) {
         glances[t].check(t + 1 < threads ? &glances[t + 1] : nullptr);
-        parts.push_back(glances[t].seen());
+        parts_.push_back({glances[t].ordinals(), glances[t].sums(), glances[t].n_seen()});
     }
-    std::vector<std::uint8_t> chosen((n + 7) / 8);
-    choose_best(parts, std::size_t{255} * query.n_tokens() + 1, count, allowed, chosen);
-    return chosen;
+    for (const Seen& part : parts_)
+        for (std::size_t i = 0; i < part.count; ++i)
+            with_[part.sums[i]] += !allowed || is_set(allowed, part.ordinals[i]);
+    floor_ = with_.size();
+    bits_.resize((n + 7) / 8);
+}
+
+bool Shortlist::next(std::uint32_t least) {
+    const std::size_t before = floor_;
+    while (floor_ > least && n_given_ < wanted_) n_given_ += with_[--floor_];
+    wanted_ = GROWTH * n_given_;
+    for (const Document& each : documents_) bits_[each.ordinal / 8] = 0;
+    documents_.clear();
+    for (const Seen& part : parts_)
+        for (std::size_t i = 0; i < part.count; ++i) {
+            const std::uint32_t ordinal = part.ordinals[i], sum = part.sums[i];
+            if (sum < floor_ || sum >= before || (allowed_ && !is_set(allowed_, ordinal))) continue;
+            documents_.push_back({ordinal, sum});
+            std::uint8_t& bits = bits_[ordinal / 8];
+            bits = static_cast<std::uint8_t>(bits | 1 << (ordinal % 8));
+        }
+    return !documents_.empty();
 }
 
 }  // namespace colxtr

@@ -359,10 +359,11 @@ def test_larger_collections_get_more() -> None:
     assert SearchSettings(rerank=0).n_probe_chosen(10**8) == 74
     assert SearchSettings(rerank=0).n_probe_chosen(8 * 10**6) == 32
     assert SearchSettings(method="colbertv2").n_probe_chosen(8 * 10**6) == 16
-    assert SearchSettings().rerank_chosen(10, 150_000) == 589
-    assert SearchSettings().rerank_chosen(10, 8 * 150_000) == 2 * 589
-    assert SearchSettings().shortlist_chosen(10, 150_000) == 9 * 589
-    assert SearchSettings(rerank=40).shortlist_chosen(10, 10**6) == 360
+    assert SearchSettings().rerank_chosen(10, 150_000) == 514
+    assert SearchSettings().rerank_chosen(10, 8 * 150_000) == 2 * 514
+    assert SearchSettings().shortlist_chosen(10, 150_000) == (8 * 514, 39, 4)
+    assert SearchSettings(quality=1).shortlist_chosen(100, 10_000) == (8 * 2392, 718, 5.5)
+    assert SearchSettings(rerank=40).shortlist_chosen(10, 10**6) == (320, 12, 4)
     assert SearchSettings(n_probe=4, rerank=20).n_probe_chosen(10**9) == 4
     assert SearchSettings(n_probe=4, rerank=20).rerank_chosen(10, 10**9) == 20
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from made import Clustered, decompressed, in_eight_bits, native_collection, nati
 
 DIM = 32
 N_DOCUMENTS = 2_500  # two threads get a thousand each
+NEVER = -1e9  # standard deviations: no further document is likely
 WEIGHTS = {1: [1.0], 5: [1, 0.05, 0.5, 2, 0.3], 16: 1, 21: 1, 33: np.linspace(0.05, 2, 33)}
 
 
@@ -54,12 +56,26 @@ def prepared(
 
 
 def shortlisted(
-    collection: Collection, query: kernels.Query, count: int, **options: object
-) -> list[int]:
+    collection: Collection,
+    query: kernels.Query,
+    count: int,
+    sought: int = 1,
+    unlikely: float = NEVER,
+    **options: Any,
+) -> set[int]:
     found = kernels.Candidates(
-        query, collection.native, 0, thresholds=False, shortlist=count, **options
+        query,
+        collection.native,
+        0,
+        thresholds=False,
+        shortlist=count,
+        sought=sought,
+        unlikely=unlikely,
+        **options,
     )
-    return sorted(found.best_lower_bounds(N_DOCUMENTS)[0].tolist())
+    documents = found.best_lower_bounds(N_DOCUMENTS)[0].tolist()
+    assert sorted(documents) == sorted(found.best_expected(N_DOCUMENTS)[0].tolist())
+    return set(documents)
 
 
 def test_levels(index: Index, instruction_set: str) -> None:
@@ -72,19 +88,37 @@ def test_levels(index: Index, instruction_set: str) -> None:
         assert found.min() >= 1
 
 
+def glances_and_scores(
+    query: NDArray[np.float32], known: reference.Collection
+) -> tuple[dict[int, float], dict[int, float], float]:
+    """What a glance tells of documents, what is expected of them, and the worth of a level."""
+    seen = reference.pooled(query, known, 3)
+    expected = reference.expected_scores(
+        query, known, reference.retrieve(query, known, seen, len(known.owners)), 3
+    )
+    longest = float(np.linalg.norm(query, axis=1).max())
+    return reference.glances(query, known, 3), expected, longest / 255 / len(query)
+
+
 @pytest.mark.parametrize("count", [1, 10, 77, 200])
 def test_shortlist(index: Index, instruction_set: str, count: int) -> None:
-    """The best at a first glance; all, where there are but a few tokens for each."""
+    """The best at a first glance, and others that may be as good; all, where tokens are few."""
     collection, (known, _) = collection_of(index), decompressed(index)
-    cut = 0
+    sizes = []
     for query in queries(index):
-        glances = reference.glances(query, known, 3)
-        few = reference.pooled(query, known, 3)[0].sum() <= 8 * count
-        expected = reference.top(glances, len(glances) if few else count)
-        cut += len(expected) < len(glances)
-        found = shortlisted(collection, prepared(collection, query), count)
-        assert found == sorted(document for document, _ in expected)
-    assert cut >= 3
+        sums, scores, level = glances_and_scores(query, known)
+        few = reference.pooled(query, known, 3)[0].sum() <= 4 * count
+        ready = prepared(collection, query)
+        for sought, unlikely in ((1, NEVER), (1, 0), (5, 1), (20, 2), (N_DOCUMENTS, 0), (1, 1e9)):
+            expected = reference.shortlisted(
+                sums, scores, level, first=count, sought=sought, unlikely=unlikely
+            )
+            if few:
+                expected = set(sums)
+            assert shortlisted(collection, ready, count, sought, unlikely) == expected
+            sizes.append(len(expected) / len(sums))
+    assert min(sizes) < 0.3
+    assert len(set(sizes)) >= 4  # not only one round, and all
 
 
 def test_shortlist_of_the_documents_that_count(index: Index) -> None:
@@ -92,21 +126,27 @@ def test_shortlist_of_the_documents_that_count(index: Index) -> None:
     mask = np.random.default_rng(0).random(N_DOCUMENTS) < 0.3
     allowed = np.packbits(mask, bitorder="little")
     for query in queries(index)[2:]:
-        every = reference.glances(query, known, 3)
-        expected = reference.top({d: score for d, score in every.items() if mask[d]}, 50)
-        found = shortlisted(collection, prepared(collection, query), 50, allowed=allowed)
-        assert found == sorted(document for document, _ in expected)
+        sums, scores, level = glances_and_scores(query, known)
+        sums = {d: total for d, total in sums.items() if mask[d]}
+        ready = prepared(collection, query)
+        for unlikely in (NEVER, 0, 1):
+            expected = reference.shortlisted(
+                sums, scores, level, first=50, sought=10, unlikely=unlikely
+            )
+            assert shortlisted(collection, ready, 50, 10, unlikely, allowed=allowed) == expected
 
 
 def test_pooled_are_the_tokens_of_the_shortlisted_alone(index: Index) -> None:
     """What is known of a document does not depend on who else was looked at."""
     collection = collection_of(index)
     query = prepared(collection, queries(index)[3])
-    few = kernels.Candidates(query, collection.native, 0, thresholds=False, shortlist=40)
+    few = kernels.Candidates(
+        query, collection.native, 0, thresholds=False, shortlist=40, sought=20, unlikely=0.5
+    )
     every = kernels.Candidates(query, collection.native, 0, thresholds=False)
     scores = dict(zip(*(a.tolist() for a in every.best_expected(N_DOCUMENTS)), strict=True))
     ordinals, expected = few.best_expected(N_DOCUMENTS)
-    assert len(ordinals) == 40
+    assert 40 <= len(ordinals) < len(scores) / 2
     assert [scores[d] for d in ordinals.tolist()] == expected.tolist()
 
 
@@ -139,18 +179,22 @@ def test_reranking_stops_where_nothing_is_likely(index: Index, k: int, unlikely:
         estimates = scores + random.normal(0, 0.03, len(scores)).astype(np.float32)
         order = np.argsort(-estimates)
         some, estimates, scores = ordinals[order], estimates[order], scores[order]
-        n = reference.n_promising(estimates, scores, k, 16, unlikely)
+        n = reference.n_promising(estimates, scores, k, first=16, unlikely=unlikely)
         expected = reference.top(dict(zip(some[:n].tolist(), scores.tolist(), strict=False)), k)
-        for levels, finalists in ((False, 200), (True, 300), (True, 200)):
-            ready = collection.codec.query(query, 3, levels=levels)
-            found = ready.best_promising(
-                collection.native, some, estimates, k, 16, unlikely, finalists=finalists
-            )
-            if not levels or finalists == len(some) or unlikely == 100:
-                assert list(zip(*(a.tolist() for a in found), strict=True)) == expected
-            else:  # skimmed scores decide
-                of_all = dict(zip(some.tolist(), scores.tolist(), strict=True))
-                assert [of_all[d] for d in found[0].tolist()] == found[1].tolist()
+        found = ready.best_promising(collection.native, some, estimates, k, 16, unlikely)
+        assert list(zip(*(a.tolist() for a in found), strict=True)) == expected
+
+        ready = prepared(collection, query)  # with levels: all are skimmed first
+        skimmed = ready.skim(collection.native, some)
+        n = reference.n_promising(estimates, skimmed, k, first=16, unlikely=unlikely)
+        order = np.lexsort((some[:n], -skimmed[:n]))
+        finalists, skimmed, scores = some[:n][order], skimmed[:n][order], scores[:n][order]
+        n = reference.n_promising(
+            skimmed, scores, k, first=10, unlikely=unlikely, more=max(1, k // 2)
+        )
+        expected = reference.top(dict(zip(finalists[:n].tolist(), scores.tolist())), k)  # noqa: B905
+        found = ready.best_promising(collection.native, some, estimates, k, 16, unlikely)
+        assert list(zip(*(a.tolist() for a in found), strict=True)) == expected
 
 
 def test_neither_threads_nor_instructions_matter(index: Index) -> None:
@@ -163,7 +207,7 @@ def test_neither_threads_nor_instructions_matter(index: Index) -> None:
             kernels.use_instruction_set(name)
             for threads in (1, 2, 3):
                 ready = prepared(collection, query, threads=threads)
-                chosen = shortlisted(collection, ready, 200)
+                chosen = shortlisted(collection, ready, 100, 30, 1)
                 skimmed = ready.skim(collection.native, ordinals).tolist()
                 found.append((ready.levels().tolist(), chosen, skimmed))
         kernels.use_instruction_set(before)

@@ -103,7 +103,6 @@ class Query:
         k: int,
         first: int,
         unlikely: float,
-        finalists: int,
     ) -> Ranking: ...
 
 Ranking = tuple[NDArray[np.uint64], NDArray[np.float32]]
@@ -112,6 +111,8 @@ class Candidates:
     """Documents with a token in the probed lists; `k_prime` 0 keeps all tokens.
 
     `allowed`: a bit for each ordinal, the lowest of a byte first; the others are passed over.
+    `shortlist`: how many of the best at a glance are looked at first, 0 for all; then others, while
+    the next is not `unlikely` (standard deviations) to be among the `sought` best.
     """
 
     def __init__(
@@ -123,6 +124,8 @@ class Candidates:
         own_lists: bool = False,
         thresholds: bool = True,
         shortlist: int = 0,
+        sought: int = 1,
+        unlikely: float = 0,
         allowed: NDArray[np.uint8] | None = None,
     ) -> None: ...
     def best_imputed(self, k: int, retrieved_only: bool = False) -> Ranking: ...

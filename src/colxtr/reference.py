@@ -286,6 +286,47 @@ def glances(query: Floats, collection: Collection, n_probe: int) -> dict[int, fl
     return {int(d): float(np.maximum(best[:, d], floors).sum()) for d in owners}
 
 
+def shortlisted(
+    sums: Mapping[int, float],
+    expected: Mapping[int, float],
+    level: float,
+    *,
+    first: int,
+    sought: int,
+    unlikely: float,
+) -> set[int]:
+    """The documents that are more than glanced at.
+
+    The best at a glance: `first` of them, and those that equal the last of these. Then others, up
+    to three times as many as so far, as long as they may be among the `sought` best: they may if
+    they need not exceed their sum by more than the mean of those before did, and `unlikely`
+    standard deviations. In levels, what each exceeds its sum by to an eighth.
+
+    Args:
+        sums: `glances`.
+        expected: `expected_scores`.
+        level: What a level is worth: the longest query token's length / 255 / n_query_tokens.
+        first: How many to begin with.
+        sought: Of how many one must be.
+        unlikely: Standard deviations.
+    """
+    chosen: set[int] = set()
+    wanted, least = first, -np.inf
+    while True:
+        before = len(chosen)
+        for total in sorted({sums[d] for d in sums.keys() - chosen}, reverse=True):
+            if total < least or len(chosen) >= wanted:
+                break
+            chosen |= {d for d, each in sums.items() if each == total}
+        if len(chosen) == before:
+            return chosen
+        wanted = 3 * len(chosen)
+        if len(chosen) >= sought:
+            more = np.array([np.rint(8 * (expected[d] / level - sums[d])) / 8 for d in chosen])
+            bar = sorted((expected[d] for d in chosen), reverse=True)[sought - 1] / level
+            least = float(np.ceil(bar - more.mean() - unlikely * more.std()))
+
+
 def skimmed(query: Floats, document: Floats, centroids: Floats) -> float:
     """About MaxSim: over a document's near tokens, the levels of centroids standing for products.
 
@@ -309,12 +350,20 @@ def skimmed(query: Floats, document: Floats, centroids: Floats) -> float:
     return float(similarities[:, near].max(axis=1).mean())
 
 
-def n_promising(estimates: Floats, scores: Floats, k: int, first: int, unlikely: float) -> int:
+def n_promising(
+    estimates: Floats,
+    scores: Floats,
+    k: int,
+    *,
+    first: int,
+    unlikely: float,
+    more: int | None = None,
+) -> int:
     """How many documents are scored, of those in the order of estimates of their scores.
 
-    max(k, first), and as long as the next might yet come among the k best, twice as many. It might
-    if it need not exceed its estimate by more than the mean of those before it did, and `unlikely`
-    standard deviations.
+    max(k, first), and as long as the next might yet come among the k best, `more`, or by default
+    as many as so far. It might if it need not exceed its estimate by more than the mean of those
+    before it did, and `unlikely` standard deviations.
     """
     done = max(k, first)
     while done < len(estimates):
@@ -322,7 +371,7 @@ def n_promising(estimates: Floats, scores: Floats, k: int, first: int, unlikely:
         needed = np.sort(scores[:done])[-k] - estimates[done]
         if needed > gains.mean() + unlikely * gains.std():
             break
-        done *= 2
+        done += more or done
     return min(done, len(estimates))
 
 

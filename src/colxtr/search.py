@@ -30,13 +30,13 @@ EXHAUSTIVE_BELOW = 100_000  # tokens: less saves nothing that is worth a lost do
 
 BASE_TOKENS = 1_000_000  # the defaults are those of such a collection; larger ones need more
 MANY_TOKENS = 8_000_000  # beyond so many, further probes find little more where "colxtr" glances
-FEW_DOCUMENTS = 20_000  # that are told apart as well as fewer are
+FEW_DOCUMENTS = 24_000  # that are told apart as well as fewer are
 MANY_DOCUMENTS = 150_000  # up to so many was measured how many more must be looked at
 FIRST_RERANKED = 16  # documents, before it is asked whether to go on
 MOST_LEVELS = 1 << 26  # bytes of memory for a glance
 MOST_MAXIMA = 1 << 25  # of memory for each query token's best of each document of a collection
-SHORTLISTED = 9  # documents that are more than glanced at, for each that may be re-ranked
-FINALISTS = 10  # documents beyond k (or half as many as k) whose skimmed scores are made exact
+SHORTLISTED = 8  # documents that are more than glanced at at first, for each that is re-ranked
+SOUGHT = 0.3  # of those that are re-ranked of few documents: the best that a glance must not miss
 
 Floats = NDArray[np.float32]
 
@@ -50,6 +50,24 @@ class SearchOptions(TypedDict, total=False):
     k_prime: int | None
     rerank: int | None
     n_candidates: int | None
+
+
+class Shortlisting(NamedTuple):
+    """Which documents are more than glanced at: the best at a glance, until there are enough.
+
+    Attributes:
+        first: How many before it is asked whether to go on: then twice as many, and so on.
+        sought: It goes on while another may be among so many best.
+        unlikely: None may be that would have to exceed by so many standard deviations what those
+            before exceeded their glances by in the mean.
+    """
+
+    first: int
+    sought: int
+    unlikely: float
+
+
+NO_SHORTLIST = Shortlisting(0, 1, 0)  # all are looked at
 
 
 @dataclass(frozen=True)
@@ -76,8 +94,8 @@ class SearchSettings:
         rerank: For "colxtr": how many of the best documents (at least k) get their full MaxSim; 0
             for none. By default as many as may come among the k best, as far as can be told from
             those before; for k=10 up to 32 at quality 0, 130 at 0.5, 520 at 1, and 4.6 times as
-            many for k=100; of more than 20,000 documents more, with their power of 0.75 up to
-            150,000 (590 at 0.5), from there on with their third root.
+            many for k=100; of more than 24,000 documents more, with their power of 0.75 up to
+            150,000 (514 at 0.5), from there on with their third root.
         n_candidates: For "colbertv2": how many of the best documents by lower bound are re-ranked
             (at least k). Default 1,024.
     """
@@ -118,18 +136,28 @@ class SearchSettings:
 
     def rerank_chosen(self, k: int, n_documents: int) -> int:
         """`rerank`, or what `quality`, `k` and the documents make of it; at least k, unless 0."""
+        wanted = self._reranked_of_few(k)
         if self.rerank is None:
             measured = max(1.0, min(n_documents, MANY_DOCUMENTS) / FEW_DOCUMENTS)
             beyond = max(1.0, n_documents / MANY_DOCUMENTS)
-            growth = float(measured**0.75 * beyond ** (1 / 3))
-            wanted = round(130 * 4 ** (2 * self.quality - 1) * (0.6 + 0.04 * k) * growth)
-        else:
-            wanted = self.rerank
-        return max(k, min(wanted, n_documents)) if wanted else 0
+            wanted *= measured**0.75 * beyond ** (1 / 3)
+        return max(k, min(round(wanted), n_documents)) if wanted else 0
 
-    def shortlist_chosen(self, k: int, n_documents: int) -> int:
-        """How many documents are more than glanced at, where `glances`."""
-        return SHORTLISTED * self.rerank_chosen(k, n_documents)
+    def _reranked_of_few(self, k: int) -> float:
+        if self.rerank is not None:
+            return self.rerank
+        return float(130 * 4 ** (2 * self.quality - 1) * (0.6 + 0.04 * k))
+
+    def shortlist_chosen(self, k: int, n_documents: int) -> Shortlisting:
+        """Which documents are more than glanced at, where `glances`."""
+        first = round(SHORTLISTED * self.rerank_chosen(k, n_documents))
+        sought = max(k, round(SOUGHT * self._reranked_of_few(k)))
+        return Shortlisting(first, sought, self.unlikely)
+
+    @property
+    def unlikely(self) -> float:
+        """Standard deviations by which no document is taken to exceed what is expected of it."""
+        return 2.5 + 3 * self.quality
 
 
 class Collection:
@@ -258,7 +286,9 @@ class Search:
             return 0
         return 2 * isqrt(self.collection.n_tokens)
 
-    def candidates(self, *, thresholds: bool = True, shortlist: int = 0) -> kernels.Candidates:
+    def candidates(
+        self, *, thresholds: bool = True, shortlist: Shortlisting = NO_SHORTLIST
+    ) -> kernels.Candidates:
         """Look into the probed lists; every query token keeps its k_prime best of what it sees.
 
         It sees the lists that it probes itself ("xtr", "colbert"), or those that any query token
@@ -266,6 +296,8 @@ class Search:
         """
         c = self.collection
         k_prime = self.settings.k_prime or self._k_prime()
+        if not self._glances:
+            shortlist = NO_SHORTLIST
         with kernels.damage_reported():
             return kernels.Candidates(
                 self._query,
@@ -274,7 +306,9 @@ class Search:
                 all_lists=self.all_lists,
                 own_lists=self.settings.method in ("xtr", "colbert"),
                 thresholds=thresholds,
-                shortlist=shortlist if self._glances else 0,
+                shortlist=shortlist.first,
+                sought=shortlist.sought,
+                unlikely=shortlist.unlikely,
                 allowed=c.allowed,
             )
 
@@ -318,8 +352,7 @@ class Search:
                 *ranking,
                 k=k,
                 first=FIRST_RERANKED,
-                unlikely=2.5 + 3 * self.settings.quality,
-                finalists=k + max(FINALISTS, k // 2),
+                unlikely=self.settings.unlikely,
             )
         return Ranking(*found)
 
