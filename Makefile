@@ -84,13 +84,15 @@ bench: $(VENV)/.installed-dev
 PEERS ?= bench/results/peers
 PEERS_BIN = $(PEERS)/environments/colxtr/bin
 COLXTR_DATA ?= ../shared/data
+WHOLE := awsdocs,clapnq,covidqa,cranfield,fairytaleqa,pubmedqa,qamr,scifact,selqa,squadshifts,tldr,vaswani
 bench-peers:
 	$(PYTHON) -m bench.peers.setup --into $(PEERS)/environments
 	$(PEERS_BIN)/python -m bench.peers.corpora $(PEERS)/scifact $(COLXTR_DATA) --sets scifact
 	$(PEERS_BIN)/python -m bench.peers.corpora $(PEERS)/joined $(COLXTR_DATA) --document-length 66
+	$(PEERS_BIN)/python -m bench.peers.corpora $(PEERS)/whole $(COLXTR_DATA) --sets $(WHOLE)
 	$(PEERS_BIN)/python -m bench.peers.compare --data $(PEERS) --environments $(PEERS)/environments
 	$(PEERS_BIN)/python -m bench.peers.compare --data $(PEERS) --environments $(PEERS)/environments \
-	  --corpora joined --engine 'colxtr, 2 bits' --engine 'colxtr, 4 bits' \
+	  --corpora joined,whole --engine 'colxtr, 2 bits' --engine 'colxtr, 4 bits' \
 	  --engine TACHIOM --output $(PEERS)/joined.json
 	$(PEERS_BIN)/python -m bench.peers.report $(PEERS)/results.json $(PEERS)/joined.json
 

@@ -44,10 +44,10 @@ make bench-peers COLXTR_DATA=FOLDER_OF_COLLECTIONS
 ```
 
 makes a virtual environment for each engine (two of them bring a torch of their own, 5 GB each),
-encodes SciFact, and 15 English collections and a Japanese one joined to 152,000 passages of up to
-64 tokens, builds all indexes, searches, and writes this page; the joined ones with TACHIOM alone,
-the fastest of the others. Every step goes on where it was interrupted. With tokens that
-`bench/synthetic.py` makes, of any number:
+encodes SciFact, 15 English collections and a Japanese one joined to 152,000 passages of up to 64
+tokens, and 12 English ones whole, builds all indexes, searches, and writes this page; the last two
+with TACHIOM alone, the fastest of the others. Every step goes on where it was
+interrupted. With tokens that `bench/synthetic.py` makes, of any number:
 
 ```sh
 ENVIRONMENTS/colxtr/bin/python -m bench.synthetic DATA/synthetic --tokens 8000000
