@@ -226,6 +226,15 @@ class Candidates::Part {
     std::size_t at_ = 0;  // the block that is being filled
 };
 
+// What is pooled: lists, the products of their centroids, which query tokens see them (empty for
+// all), and how many tokens each part takes.
+struct Candidates::Work {
+    const std::vector<Stretch>& lists;
+    const std::vector<const float*>& bases;
+    const std::vector<Probed>& probed;
+    std::size_t share;
+};
+
 namespace {
 
 // By centroid, for those that are probed: which query tokens probe it.
@@ -303,49 +312,11 @@ Candidates::Candidates(const Query& query, const Collection& collection, const P
     std::vector<const float*> bases(stretches.size());
     query.find_bases(centroids.data(), centroids.size(),
                      lease_->bases.of((centroids.size() + ROWS) * query.stride()), bases.data());
-    const auto pool = [&](std::size_t n_documents, const std::uint8_t* allowed) {
-        for (Part& part : parts_) part.begin(n_documents, allowed);
-        // Each part takes the tokens p * share .. (p + 1) * share - 1 of all stretches in order.
-        run(n_parts, query.threads(), [&](std::size_t p, std::size_t) {
-            std::size_t passed = 0;
-            for (std::size_t s = 0; s < stretches.size(); ++s) {
-                const Stretch& whole = stretches[s];
-                const std::size_t size = whole.end - whole.begin;
-                const std::size_t from = std::max(p * share, passed),
-                                  to = std::min((p + 1) * share, passed + size);
-                if (from < to) {
-                    Stretch mine = whole;
-                    mine.begin = whole.begin + (from - passed);
-                    mine.end = whole.begin + (to - passed);
-                    parts_[p].add(mine, bases[s],
-                                  probed.empty() ? nullptr : &probed[whole.centroid]);
-                }
-                passed += size;
-            }
-            parts_[p].finish();
-        });
-        for (std::size_t p = 1; p < n_parts; ++p) parts_[0].join(parts_[p]);
-    };
-    if (shortlist) {
-        const std::vector<float> floors = expected_floors();
-        Outlook outlook(query, pooling);
-        std::uint32_t least = 0;
-        while (shortlist->next(least)) {
-            pool(shortlist->documents().size(), shortlist->bits().data());
-            const std::size_t known = expected_.size(), count = ordinals().size() - known;
-            expected_.resize(known + count);
-            kernels().sum_maxima(parts_[0].best(known), count, query.stride(), floors.data(),
-                                 query.weights(), expected_.data() + known);
-            for (const Shortlist::Document& each : shortlist->documents()) {
-                const std::size_t slot = parts_[0].slot(each.ordinal);
-                stretches[0].segment->require(slot < expected_.size(), "changed while it was read");
-                outlook.add(each, expected_[slot]);
-            }
-            least = outlook.least();
-        }
-    } else {
-        pool(std::min(n_ordinals, n_tokens), pooling.allowed);
-    }
+    const Work work{stretches, bases, probed, share};
+    if (shortlist)
+        pool_promising(work, *shortlist, pooling);
+    else
+        pool(work, std::min(n_ordinals, n_tokens), pooling.allowed);
     seen_ = parts_[0].seen();
     if (!pooling.thresholds) return;
     if (pooling.k_prime > 0) {
@@ -358,6 +329,51 @@ Candidates::Candidates(const Query& query, const Collection& collection, const P
     } else if (!probed.empty()) {
         for (std::size_t i = 0; i < seen_.size(); ++i)
             if (seen_[i]) thresholds_[i] = parts_[0].lowest()[i];
+    }
+}
+
+// Pools the tokens of the allowed documents, of which `n_documents` at most are new.
+void Candidates::pool(const Work& work, std::size_t n_documents, const std::uint8_t* allowed) {
+    for (Part& part : parts_) part.begin(n_documents, allowed);
+    // Each part takes the tokens p * share .. (p + 1) * share - 1 of all lists in order.
+    run(parts_.size(), query_.threads(), [&](std::size_t p, std::size_t) {
+        std::size_t passed = 0;
+        for (std::size_t s = 0; s < work.lists.size(); ++s) {
+            const Stretch& whole = work.lists[s];
+            const std::size_t size = whole.end - whole.begin;
+            const std::size_t from = std::max(p * work.share, passed),
+                              to = std::min((p + 1) * work.share, passed + size);
+            if (from < to) {
+                Stretch mine = whole;
+                mine.begin = whole.begin + (from - passed);
+                mine.end = whole.begin + (to - passed);
+                parts_[p].add(mine, work.bases[s],
+                              work.probed.empty() ? nullptr : &work.probed[whole.centroid]);
+            }
+            passed += size;
+        }
+        parts_[p].finish();
+    });
+    for (std::size_t p = 1; p < parts_.size(); ++p) parts_[0].join(parts_[p]);
+}
+
+// Pools the documents of a shortlist, until no other is likely to be among those sought.
+void Candidates::pool_promising(const Work& work, Shortlist& shortlist, const Pooling& pooling) {
+    const std::vector<float> floors = expected_floors();
+    Outlook outlook(query_, pooling);
+    std::uint32_t least = 0;
+    while (shortlist.next(least)) {
+        pool(work, shortlist.documents().size(), shortlist.bits().data());
+        const std::size_t known = expected_.size(), count = ordinals().size() - known;
+        expected_.resize(known + count);
+        kernels().sum_maxima(parts_[0].best(known), count, query_.stride(), floors.data(),
+                             query_.weights(), expected_.data() + known);
+        for (const Shortlist::Document& each : shortlist.documents()) {
+            const std::size_t slot = parts_[0].slot(each.ordinal);
+            work.lists[0].segment->require(slot < expected_.size(), "changed while it was read");
+            outlook.add(each, expected_[slot]);
+        }
+        least = outlook.least();
     }
 }
 

@@ -36,6 +36,8 @@ struct Pooling {
     const std::uint8_t* allowed = nullptr;
 };
 
+class Shortlist;
+
 class Candidates {
  public:
     static constexpr float EXPECTED = 0.8f;  // docs/log.md, "what was not probed"
@@ -70,7 +72,10 @@ class Candidates {
 
  private:
     class Part;
+    struct Work;
 
+    void pool(const Work& work, std::size_t n_documents, const std::uint8_t* allowed);
+    void pool_promising(const Work& work, Shortlist& shortlist, const Pooling& pooling);
     bool keeps(std::size_t document, const std::vector<float>& floors) const;
     std::vector<Scored> best_by(const float* floors, std::size_t k, bool retrieved_only) const;
     std::vector<float> just_below_thresholds() const;
