@@ -12,18 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import time
-from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bench.peers.layout import Corpus
+from bench.peers.run_colxtr import Colxtr
+from bench.scaling import found, latency_and_recall
 from colxtr import Index
-
-ROUNDS = 3
 
 
 def main() -> None:
@@ -37,52 +31,25 @@ def main() -> None:
         with indexed(corpus) as index:
             exact = [found(index, query, arguments.k, method="exact") for query in corpus.queries]
             for quality in map(float, arguments.qualities.split(",")):
-                line = measure(index, corpus.queries, exact, arguments.k, quality)
-                print(json.dumps({"corpus": folder.name, **line}), flush=True)
+                p50, recall = latency_and_recall(index, corpus.queries, exact, quality, arguments.k)
+                line = {
+                    "corpus": folder.name,
+                    "documents": index.info().n_documents,
+                    "tokens": index.info().n_tokens,
+                    "k": arguments.k,
+                    "quality": quality,
+                    "recall": recall,
+                    "p50_ms": p50,
+                }
+                print(json.dumps(line), flush=True)
 
 
 def indexed(corpus: Corpus) -> Index:
     """The index of a corpus, open."""
     path = corpus.folder / "index"
     if not path.is_dir():
-        with Index.create(path, dim=corpus.vectors.shape[1]) as index:
-            documents = (corpus.vectors[a:b] for a, b in pairwise(corpus.starts.tolist()))
-            ids = map(str, range(len(corpus.doclens)))
-            index.add_embeddings(ids, documents, total=len(corpus.doclens), progress=True)
+        Colxtr().build(corpus, path, {})
     return Index.open(path)
-
-
-def measure(
-    index: Index,
-    queries: list[NDArray[np.float32]],
-    exact: list[set[str]],
-    k: int,
-    quality: float,
-) -> dict[str, object]:
-    """One line."""
-    shares, times = [], []
-    for query, best in zip(queries, exact, strict=True):
-        rounds = []
-        for _ in range(ROUNDS):
-            start = time.thread_time()
-            hits = found(index, query, k, quality=quality)
-            rounds.append(time.thread_time() - start)
-        shares.append(len(hits & best) / len(best))
-        times.append(min(rounds))
-    info = index.info()
-    return {
-        "documents": info.n_documents,
-        "tokens": info.n_tokens,
-        "k": k,
-        "quality": quality,
-        "recall": round(statistics.mean(shares), 4),
-        "p50_ms": round(1000 * statistics.median(times), 2),
-    }
-
-
-def found(index: Index, query: NDArray[np.float32], k: int, **settings: object) -> set[str]:
-    hits = index.search_embeddings(query, k, load_text=False, threads=1, **settings)
-    return {hit.id for hit in hits}
 
 
 if __name__ == "__main__":

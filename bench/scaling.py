@@ -18,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -95,25 +95,37 @@ def measure(folder: Path, n_exact: int) -> dict[str, object]:
     }
     exact = [found(index, query, method="exact") for query in queries[:n_exact]]
     for quality in QUALITIES:
-        times = [min(timed(index, query, quality) for _ in range(ROUNDS)) for query in queries]
-        shares = [
-            len(found(index, query, quality=quality) & best) / len(best)
-            for query, best in zip(queries, exact, strict=False)
-        ]
-        result[f"p50_ms_{quality}"] = round(1000 * statistics.median(times), 2)
-        result[f"recall_{quality}"] = round(statistics.mean(shares), 4)
+        p50, recall = latency_and_recall(index, queries, exact, quality)
+        result[f"p50_ms_{quality}"] = p50
+        result[f"recall_{quality}"] = recall
     return result
 
 
-def found(index: Index, query: NDArray[np.float32], **settings: object) -> set[str]:
-    hits = index.search_embeddings(query, k=10, load_text=False, threads=1, **settings)
+def latency_and_recall(
+    index: Index,
+    queries: Sequence[NDArray[np.float32]],
+    exact: Sequence[set[str]],
+    quality: float,
+    k: int = 10,
+) -> tuple[float, float]:
+    """Median milliseconds of a query, and the share that is found of the best of the first few."""
+    times = [min(timed(index, query, quality, k) for _ in range(ROUNDS)) for query in queries]
+    shares = [
+        len(found(index, query, k, quality=quality) & best) / len(best)
+        for query, best in zip(queries, exact, strict=False)
+    ]
+    return round(1000 * statistics.median(times), 2), round(statistics.mean(shares), 4)
+
+
+def found(index: Index, query: NDArray[np.float32], k: int = 10, **settings: object) -> set[str]:
+    hits = index.search_embeddings(query, k=k, load_text=False, threads=1, **settings)
     return {hit.id for hit in hits}
 
 
-def timed(index: Index, query: NDArray[np.float32], quality: float) -> float:
+def timed(index: Index, query: NDArray[np.float32], quality: float, k: int = 10) -> float:
     """Seconds of processor time, which what else the machine does disturbs less."""
     start = time.thread_time()
-    index.search_embeddings(query, k=10, load_text=False, threads=1, quality=quality)
+    index.search_embeddings(query, k=k, load_text=False, threads=1, quality=quality)
     return time.thread_time() - start
 
 

@@ -25,8 +25,8 @@ struct Pooling {
     std::size_t k_prime = 0;  // tokens that each query token keeps of those it sees; 0 for all
     bool thresholds = true;   // false if nobody will ask for them
     // How many documents are looked at first, the best at a glance (shortlist.h), if there are more
-    // than GLANCED tokens for each of them; 0 for all. Then twice as many, and so on, until the
-    // best of the others would have to exceed what a glance tells by `unlikely` standard deviations
+    // than GLANCED tokens for each of them; 0 for all. Then others (Shortlist::next), until the
+    // best of those left would have to exceed what a glance tells by `unlikely` standard deviations
     // more than the mean of those before, to come among the `sought` best by `best_expected`. Not
     // with `all_lists`, and only of a query that has levels.
     std::size_t shortlist = 0, sought = 1;

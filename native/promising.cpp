@@ -33,12 +33,11 @@ bool is_unlikely(const std::vector<float>& scores, std::size_t done, const float
 
 using Score = void (*)(const Query&, const Collection&, const std::uint64_t*, std::size_t, float*);
 
-// Scores documents in their order, `first` of them and then as many as `step` says of those done,
-// as long as the next one might come among the k best; returns how many.
-template <typename Step>
+// Scores documents in their order, `first` of them and then `more` (0: as many as so far), as long
+// as the next one might come among the k best; returns how many.
 std::size_t score_likely(Score score, const Query& query, const Collection& collection,
                          const std::vector<std::uint64_t>& ordinals, const float* estimates,
-                         std::size_t first, const Step& step, const Promise& promise,
+                         std::size_t first, std::size_t more, const Promise& promise,
                          std::vector<float>& scores) {
     scores.resize(ordinals.size());
     std::size_t done = 0, next = std::max(promise.k, first);
@@ -46,7 +45,7 @@ std::size_t score_likely(Score score, const Query& query, const Collection& coll
         next = std::min(next, ordinals.size());
         score(query, collection, ordinals.data() + done, next - done, scores.data() + done);
         done = next;
-        next += step(done);
+        next += more ? more : done;
     } while (done < ordinals.size() && !is_unlikely(scores, done, estimates, promise));
     return done;
 }
@@ -66,9 +65,8 @@ std::vector<Scored> best_promising(const Query& query, const Collection& collect
     const bool skims = query.has_levels() && count > 2 * promise.k;
     std::vector<std::uint64_t> some(ordinals, ordinals + count);
     std::vector<float> scores;
-    std::size_t done = score_likely(
-        skims ? skim : maxsim, query, collection, some, estimates, promise.first,
-        [](std::size_t before) { return before; }, promise, scores);
+    std::size_t done = score_likely(skims ? skim : maxsim, query, collection, some, estimates,
+                                    promise.first, 0, promise, scores);
     if (skims) {
         std::vector<float> skimmed;
         const std::vector<Scored> ranked = best_of(some, scores, done, done);
@@ -76,9 +74,8 @@ std::vector<Scored> best_promising(const Query& query, const Collection& collect
         for (const Scored& each : ranked)
             some.push_back(each.number), skimmed.push_back(each.score);
         const std::size_t more = std::max<std::size_t>(1, promise.k / 2);
-        done = score_likely(
-            maxsim, query, collection, some, skimmed.data(), FINALISTS,
-            [more](std::size_t) { return more; }, promise, scores);
+        done = score_likely(maxsim, query, collection, some, skimmed.data(), FINALISTS, more,
+                            promise, scores);
     }
     return best_of(some, scores, done, promise.k);
 }

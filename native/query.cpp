@@ -20,11 +20,9 @@ constexpr std::size_t CENTROIDS = 512;  // of one piece of work: their rows stay
 constexpr std::size_t KEPT_BYTES = std::size_t{8} << 20;
 constexpr std::size_t KEPT_BESIDE_LEVELS = std::size_t{2} << 20;  // few tokens ask for them then
 
-constexpr int MOST_LEVEL = 255;
-
 std::uint8_t to_level(float level) {
     return static_cast<std::uint8_t>(
-        std::min(std::max(std::nearbyint(level), 0.0f), static_cast<float>(MOST_LEVEL)));
+        std::min(std::max(std::nearbyint(level), 0.0f), static_cast<float>(Query::MOST_LEVEL)));
 }
 
 // Kernels read whole tiles of rows.
@@ -81,7 +79,7 @@ void Query::quantise(const float* embeddings) {
 // What makes levels of columns, so that the longest token's length is the highest one.
 void Query::measure_levels() {
     const float longest = *std::max_element(lengths_.data(), lengths_.data() + n_tokens_);
-    std::fill(least_.data(), least_.data() + stride(), std::uint8_t{MOST_LEVEL});
+    std::fill(least_.data(), least_.data() + stride(), Query::MOST_LEVEL);
     if (longest <= 0) return;
     score_of_level_ = longest / MOST_LEVEL / static_cast<float>(n_tokens_);
     const float near = NEAR / std::sqrt(static_cast<float>(n_tokens_ * codec_.dim()));
@@ -95,7 +93,7 @@ void Query::measure_levels() {
 
 Buffer<std::uint8_t> Query::floor_levels(const std::vector<float>& columns) const {
     Buffer<std::uint8_t> floors(stride());
-    std::fill(floors.data(), floors.data() + stride(), std::uint8_t{MOST_LEVEL});
+    std::fill(floors.data(), floors.data() + stride(), Query::MOST_LEVEL);
     for (std::size_t i = 0; i < n_tokens_; ++i) floors[i] = to_level(columns[i] * factors_[i]);
     return floors;
 }

@@ -25,6 +25,7 @@ namespace colxtr {
 class Query {
  public:
     static constexpr std::size_t BLOCK = 64;  // tokens scored together, a multiple of ROWS
+    static constexpr std::uint8_t MOST_LEVEL = 255;
 
     // embeddings: (n_tokens, dim). The codec must outlive the query. Looks for the `n_probe`
     // nearest centroids of each token. With 0 it looks for none, and keeps the products with all of

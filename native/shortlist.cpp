@@ -13,7 +13,6 @@ namespace {
 
 constexpr std::size_t RANGE_BYTES = std::size_t{1} << 19;  // of rows: half of a second cache
 constexpr std::size_t LISTS_AHEAD = 8;
-constexpr std::uint8_t MOST_LEVEL = 255;
 
 // Where a thread stands in each list: a list position.
 using Places = std::vector<std::size_t>;
@@ -130,7 +129,9 @@ class Glance {
 Shortlist::Shortlist(const Query& query, const Collection& collection,
                      const std::vector<Stretch>& lists, float expected, std::size_t first,
                      const std::uint8_t* allowed, Workspace& room)
-    : allowed_(allowed), with_(std::size_t{MOST_LEVEL} * query.n_tokens() + 2), wanted_(first) {
+    : allowed_(allowed),
+      with_(std::size_t{Query::MOST_LEVEL} * query.n_tokens() + 2),
+      wanted_(first) {
     constexpr std::size_t LEAST = 1024;  // documents of a thread
     std::vector<float> reach = query.reach();
     for (float& each : reach) each *= expected;

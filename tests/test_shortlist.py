@@ -192,7 +192,9 @@ def test_reranking_stops_where_nothing_is_likely(index: Index, k: int, unlikely:
         n = reference.n_promising(
             skimmed, scores, k, first=10, unlikely=unlikely, more=max(1, k // 2)
         )
-        expected = reference.top(dict(zip(finalists[:n].tolist(), scores.tolist())), k)  # noqa: B905
+        expected = reference.top(
+            dict(zip(finalists[:n].tolist(), scores.tolist(), strict=False)), k
+        )
         found = ready.best_promising(collection.native, some, estimates, k, 16, unlikely)
         assert list(zip(*(a.tolist() for a in found), strict=True)) == expected
 
