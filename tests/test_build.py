@@ -17,17 +17,18 @@ from numpy.typing import NDArray
 
 import colxtr
 from colxtr import Document, Index
-from colxtr.build import BuildSettings, IndexBuilder, Item
+from colxtr.build import BuildSettings, IndexBuilder
 from colxtr.errors import DuplicateIdError, InputError
 from colxtr.progress import Meter
 from colxtr.storage.generation import Generation
 from colxtr.storage.manifest import read_manifest
+from colxtr.waiting import Item, Room
 from made import Clustered
 
 DIM = 32
 SOURCES = str(Path(colxtr.__file__).parent)
 TINY = BuildSettings(
-    read_ahead_bytes=20_000,
+    room=Room(memory_bytes=10_000, file_bytes=10_000),
     sample_bytes=64 * 2 * DIM,
     segment_bytes=4_000,
     batch_documents=7,
@@ -133,17 +134,20 @@ class TestBounds:
 class TestMemoryLimit:
     def test_more_memory_gives_larger_bounds(self) -> None:
         bounds = [BuildSettings.within(n * 10**9, 128, encodes=False) for n in (1, 2, 8)]
-        for name in ("read_ahead_bytes", "sample_bytes", "centroid_bytes", "segment_bytes"):
+        rooms = [each.room.memory_bytes for each in bounds]
+        assert rooms == sorted(set(rooms))
+        for name in ("sample_bytes", "centroid_bytes", "segment_bytes"):
             values = [getattr(each, name) for each in bounds]
             assert values == sorted(set(values)), name
         for limit, each in zip((1, 2, 8), bounds, strict=True):
-            sample = each.read_ahead_bytes + each.sample_bytes + each.centroid_bytes
-            assert max(sample, each.segment_bytes) < limit * 10**9
+            sample = each.room.memory_bytes + 2 * each.sample_bytes
+            training = each.room.memory_bytes + each.sample_bytes + each.centroid_bytes
+            assert max(sample, training, each.segment_bytes) < limit * 10**9
 
     def test_texts_are_stored_soon(self) -> None:
         texts = BuildSettings.within(100 * 10**9, 128, encodes=True)
         assert texts.segment_bytes <= 256 << 20
-        assert texts.read_ahead_bytes <= 64 << 20
+        assert texts.room.memory_bytes <= 64 << 20
 
     def test_too_little_is_refused(self, tmp_path: Path) -> None:
         message = r"memory_limit is 200 MB.* needs at least 250 MB"

@@ -319,8 +319,8 @@ class TestFolder:
             index.add_embeddings(["a"], made.documents(1))
 
         def broken() -> Iterator[str]:
-            yield "b"
             raise OSError("the stream broke off")
+            yield "b"
 
         with (
             pytest.raises(OSError, match="broke off"),

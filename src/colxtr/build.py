@@ -1,6 +1,6 @@
 """From documents, or their embeddings, to segments: streaming, in bounded memory.
 
-The first documents are read ahead, up to a bound; from a random sample of them the codec is
+Documents are read ahead, as many as there is room for; from a random sample of them the codec is
 trained, and from then on every batch is encoded, coded and forgotten. Whenever the codes in memory
 reach a bound, they become a segment, and a new generation is committed. Knows nothing of search.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -32,31 +32,11 @@ from colxtr.storage.manifest import (
 )
 from colxtr.storage.segment import Batch, SegmentBuilder, write_codec
 from colxtr.storage.tombstones import Ordinals, with_deletions
+from colxtr.waiting import Item, Room, Waiting
 
 Embeddings = NDArray[np.float32]
 NO_TOKENS = EncodedTokens(np.empty(0, np.uint32), np.empty((0, 0), np.uint8))
 EncodeDocuments = Callable[[Sequence[Document]], Sequence[Embeddings]]
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A document on its way in.
-
-    Attributes:
-        document: Checked; its id is new.
-        embeddings: (n_tokens, dim); None if the text is still to be encoded. Those that are read
-            ahead are kept in half precision.
-        counted: Whether the progress bar has seen it.
-    """
-
-    document: Document
-    embeddings: NDArray[np.floating] | None = None
-    counted: bool = False
-
-    def weight(self) -> int:
-        """Bytes that it holds in memory while it waits, roughly: embeddings in half precision."""
-        given = 0 if self.embeddings is None else 2 * self.embeddings.size
-        return len(self.document.text) + given
 
 
 @dataclass(frozen=True)
@@ -64,7 +44,7 @@ class BuildSettings:
     """Bounds of a build. Those in bytes follow from a `memory_limit`, with `within`.
 
     Attributes:
-        read_ahead_bytes: Of texts and given embeddings from which the codec's sample is drawn.
+        room: For texts and given embeddings from which the codec's sample is drawn.
         sample_bytes: Of the sample, in half precision.
         sample_tokens_per_centroid: Wanted, if the bytes allow.
         centroid_bytes: That training may take beside the sample; None for what it needs.
@@ -75,7 +55,7 @@ class BuildSettings:
         coders: Threads that code, at most.
     """
 
-    read_ahead_bytes: int = 64 << 20
+    room: Room = field(default_factory=Room)
     sample_bytes: int = 400_000_000
     sample_tokens_per_centroid: int = 32
     centroid_bytes: int | None = None
@@ -113,7 +93,11 @@ class BuildSettings:
         coders = max(min(free // 4 // coder, bounds.coders), 1)
         return replace(
             bounds,
-            read_ahead_bytes=min(64 << 20, free // 8) if encodes else free // 3,
+            room=replace(
+                bounds.room,
+                memory_bytes=min(bounds.room.memory_bytes, free // 8) if encodes else free // 8,
+                file_bytes=bounds.room.file_bytes if encodes else EMBEDDINGS_FILE_BYTES,
+            ),
             sample_bytes=free // 4 if encodes else 3 * free // 10,
             centroid_bytes=None if limit is None else 3 * free // 10,
             segment_bytes=min(free - free // 3, bounds.segment_bytes if encodes else free),
@@ -121,6 +105,7 @@ class BuildSettings:
         )
 
 
+EMBEDDINGS_FILE_BYTES = 8 << 30  # of given embeddings that wait: 31 million tokens of 128 dims
 DEFAULT_LIMIT = 1_500_000_000
 PROCESS_BYTES = 150_000_000  # of Python and the libraries
 ENCODER_BYTES = 550_000_000  # of these with the built-in model at work
@@ -201,17 +186,18 @@ class IndexBuilder:
             total: How many items there are, if known: the number of centroids follows from it.
         """
         stream = iter(items)
-        try:
-            if self.codec is None:
-                stream = self._train(stream, total)
-            coders = min(available_cpus(), self._settings.coders)
-            with closing(in_order(Prepared.coded, self._prepared(stream), coders)) as coded:
-                for batch in coded:
-                    self._builder.add(batch)
-                    if self._builder.n_bytes >= self._settings.segment_bytes:
-                        self.flush()
-        finally:
-            self.flush()
+        with Waiting(self.folder, self.manifest.settings.dim, self._settings.room) as waiting:
+            try:
+                if self.codec is None:
+                    stream = self._train(stream, total, waiting)
+                coders = min(available_cpus(), self._settings.coders)
+                with closing(in_order(Prepared.coded, self._prepared(stream), coders)) as coded:
+                    for batch in coded:
+                        self._builder.add(batch)
+                        if self._builder.n_bytes >= self._settings.segment_bytes:
+                            self.flush()
+            finally:
+                self.flush()
 
     def flush(self) -> None:
         """Commit what is in memory."""
@@ -264,6 +250,7 @@ class IndexBuilder:
         """The items with their embeddings, as many together as one thread codes at a time."""
         for batch in _batches(stream, self._settings):
             embeddings = self._embeddings(batch)
+            self._meter(sum(not item.counted for item in batch))
             if self.codec is None and any(map(len, embeddings)):  # what was read ahead was empty
                 self._train_on(np.concatenate(embeddings), sum(map(len, embeddings)))
             if self.codec is not None:
@@ -276,39 +263,50 @@ class IndexBuilder:
         """Embeddings of all items of a batch: given, or made."""
         missing = [item.document for item in batch if item.embeddings is None]
         made = iter(self._encode(missing) if missing else ())
-        embeddings = [next(made) if i.embeddings is None else i.embeddings for i in batch]
-        self._meter(sum(not item.counted for item in batch))
-        return embeddings
+        return [next(made) if i.embeddings is None else i.embeddings for i in batch]
 
-    def _train(self, stream: Iterator[Item], total: int | None) -> Iterator[Item]:
-        """Train the codec on the head of the stream; returns the stream, head included."""
-        head, ended = _read_ahead(stream, self._settings.read_ahead_bytes)
+    def _train(self, stream: Iterator[Item], total: int | None, waiting: Waiting) -> Iterator[Item]:
+        """Train the codec on the head of the stream; returns the stream, head included.
+
+        If a stream of embeddings breaks off already, its head is kept nevertheless.
+        """
+        ended = False
+        try:
+            with self._meter.part("Reading ahead", total, "documents") as advance:
+                ended = waiting.fill(stream, advance)
+        except Exception as error:
+            if self._encode is not _encode_none:
+                raise
+            stream = _broken(error)
         if total is None:
-            total = len(head) if ended else 4 * len(head)  # a guess, for want of a better one
-        sampled = self._sample(head, total)
-        if sum(len(rows) for rows in sampled.values()):
-            sample = np.concatenate(list(sampled.values()))
-            self._train_on(sample, len(sample) * total // len(sampled))
-        for i, rows in sampled.items():
-            head[i] = Item(head[i].document, rows, counted=True)
-        return chain(_released(head), stream)
+            total = len(waiting) if ended else 4 * len(waiting)  # a guess, for want of a better one
+        self._train_on_some(waiting, total)
+        return chain(waiting.released(), stream)
 
-    def _sample(self, head: Sequence[Item], total: int) -> dict[int, NDArray[np.float16]]:
-        """Embeddings, in half precision, of enough documents drawn from the head; by position."""
+    def _train_on_some(self, waiting: Waiting, total: int) -> None:
+        """Train on enough documents drawn from those that wait; they keep the embeddings made."""
         bounds = self._settings
         most = bounds.sample_bytes // (2 * self.manifest.settings.dim)
-        order = np.random.default_rng(self.manifest.settings.seed).permutation(len(head))
-        sampled: dict[int, NDArray[np.float16]] = {}
+        order = np.random.default_rng(self.manifest.settings.seed).permutation(len(waiting))
+        sampled: list[NDArray[np.float16]] = []
         n_tokens = 0
         drawn = iter(order.tolist())
         while batch := list(islice(drawn, bounds.batch_documents)):
-            for i, rows in zip(batch, self._embeddings([head[i] for i in batch]), strict=True):
-                sampled[i] = rows.astype(np.float16, copy=False)
+            items = [waiting[i] for i in batch]
+            for i, item, rows in zip(batch, items, self._embeddings(items), strict=True):
+                sampled.append(rows.astype(np.float16, copy=False))
                 n_tokens += len(rows)
+                if item.embeddings is None:
+                    waiting[i] = replace(item, embeddings=sampled[-1], counted=True)
+                    self._meter(1)
             n_centroids = self._n_centroids(n_tokens * total // len(sampled))
             if n_tokens >= min(most, n_centroids * bounds.sample_tokens_per_centroid):
                 break
-        return sampled
+        if n_tokens:
+            estimate = n_tokens * total // len(sampled)
+            sample = np.concatenate(sampled)
+            sampled.clear()
+            self._train_on(sample, estimate)
 
     def _n_centroids(self, n_tokens: int) -> int:
         return self.manifest.settings.n_centroids or number_of_centroids(n_tokens)
@@ -339,44 +337,37 @@ def _encode_none(documents: Sequence[Document]) -> Sequence[Embeddings]:
     raise TypeError(f"{len(documents)} documents came without embeddings, and no encoder")
 
 
-def _read_ahead(stream: Iterator[Item], most_bytes: int) -> tuple[list[Item], bool]:
-    """The head of a stream, and whether the stream ended with it."""
-    head = []
-    size = 0
-    for item in stream:
-        if item.embeddings is not None:
-            item = replace(item, embeddings=item.embeddings.astype(np.float16))  # noqa: PLW2901
-        head.append(item)
-        size += item.weight()
-        if size >= most_bytes:
-            return head, False
-    return head, True
-
-
-def _released(items: list[Item]) -> Iterator[Item]:
-    """All items in their order; each leaves the memory when the caller is done with it."""
-    items.reverse()
-    while items:
-        yield items.pop()
+def _broken(error: Exception) -> Iterator[Item]:
+    """What is left of a stream that broke off."""
+    raise error
+    yield
 
 
 def _batches(stream: Iterable[Item], settings: BuildSettings) -> Iterator[list[Item]]:
-    """Consecutive items: texts to be encoded, or tokens given, up to a bound."""
+    """Consecutive items: texts to be encoded, or tokens given, up to a bound.
+
+    An error of the stream comes after the items before it.
+    """
     batch: list[Item] = []
     size = tokens = 0
-    for item in stream:
-        batch.append(item)
-        if item.embeddings is None:
-            size += len(item.document.text)
-        else:
-            tokens += len(item.embeddings)
-        if (
-            len(batch) >= settings.batch_documents
-            or size >= settings.batch_bytes
-            or tokens >= settings.batch_tokens
-        ):
+    try:
+        for item in stream:
+            batch.append(item)
+            if item.embeddings is None:
+                size += len(item.document.text)
+            else:
+                tokens += len(item.embeddings)
+            if (
+                len(batch) >= settings.batch_documents
+                or size >= settings.batch_bytes
+                or tokens >= settings.batch_tokens
+            ):
+                yield batch
+                batch, size, tokens = [], 0, 0
+    except Exception:
+        if batch:
             yield batch
-            batch, size, tokens = [], 0, 0
+        raise
     if batch:
         yield batch
 

@@ -11,13 +11,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from colxtr.build import Item
 from colxtr.codec import check_embeddings
 from colxtr.documents import Document, as_document
 from colxtr.errors import DuplicateIdError, EmbeddingError, InputError
 from colxtr.head import Head
 from colxtr.progress import Meter
 from colxtr.storage.tombstones import Ordinals
+from colxtr.waiting import Item
 
 DocumentLike = str | Mapping[str, Any] | Document
 Existing = Literal["refuse", "skip", "replace"]

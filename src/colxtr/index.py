@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colxtr import index_encoder
-from colxtr.build import BuildSettings, Embeddings, Item
+from colxtr.build import BuildSettings, Embeddings
 from colxtr.codec import check_dim, check_n_bits
 from colxtr.cpus import available_cpus
 from colxtr.documents import Document
@@ -34,6 +34,7 @@ from colxtr.snapshot import FilterLike, Snapshot
 from colxtr.storage.generation import Generation
 from colxtr.storage.manifest import Settings
 from colxtr.storage.verification import Verification, n_blocks, verify
+from colxtr.waiting import Item
 from colxtr.writing import AddSettings, Writer
 
 if TYPE_CHECKING:
@@ -282,6 +283,12 @@ class Index:
         memory_limit: int | str | None = None,
     ) -> int:
         """Add documents whose token embeddings are given.
+
+        Works as `add` does. To the first documents of an index the codec is fitted, and for it to
+        suit all of them up to 8 GiB of embeddings in half precision (31 million of 128 dimensions),
+        or half of what the disk has free, wait in a file without a name in the index's folder
+        until the stream ends. Ctrl-C loses what waits; what another error of the stream leaves is
+        added.
 
         Args:
             ids: Ids, or whole documents if texts and metadata are to be stored too.

@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from colxtr.build import BuildSettings, EncodeDocuments, IndexBuilder, Item
+from colxtr.build import BuildSettings, EncodeDocuments, IndexBuilder
 from colxtr.clustering import number_of_centroids
 from colxtr.progress import SILENT, Meter
 from colxtr.storage.generation import Generation, OpenSegment
@@ -18,6 +18,7 @@ from colxtr.storage.manifest import Manifest, commit, undone_on_error
 from colxtr.storage.merging import live_documents, merge, size, worth_merging
 from colxtr.storage.segment import SORTING_BYTES
 from colxtr.storage.tombstones import with_deletions
+from colxtr.waiting import Item
 
 OUTGROWN = 2  # times as many centroids are due as there are: four times the tokens
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from colxtr import upkeep
-from colxtr.build import BuildSettings, EncodeDocuments, IndexBuilder, Item
+from colxtr.build import BuildSettings, EncodeDocuments, IndexBuilder
 from colxtr.documents import Document
 from colxtr.errors import ColxtrError, IndexExistsError, InputError, StorageError
 from colxtr.head import Head
@@ -34,6 +34,7 @@ from colxtr.storage.manifest import (
     read_manifest,
     successor,
 )
+from colxtr.waiting import Item
 
 
 @dataclass(frozen=True)
