@@ -332,15 +332,15 @@ def test_segments_do_not_matter(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "k", "n_probe", "rerank"),
     [
-        ({}, 10, 8, 130),
-        ({}, 1, 8, 83),
-        ({}, 100, 8, 598),
-        ({"quality": 0}, 10, 3, 32),
-        ({"quality": 0}, 100, 3, 150),
-        ({"quality": 1}, 10, 21, 520),
+        ({}, 10, 8, 100),
+        ({}, 1, 8, 64),
+        ({}, 100, 8, 460),
+        ({"quality": 0}, 10, 3, 25),
+        ({"quality": 0}, 100, 3, 115),
+        ({"quality": 1}, 10, 21, 400),
         ({"quality": 1, "n_probe": 5, "rerank": 7}, 10, 5, 10),
         ({"rerank": 0}, 10, 16, 0),
-        ({"method": "xtr"}, 10, 32, 130),
+        ({"method": "xtr"}, 10, 32, 100),
     ],
 )
 def test_quality_chooses_what_is_not_given(
@@ -359,11 +359,11 @@ def test_larger_collections_get_more() -> None:
     assert SearchSettings(rerank=0).n_probe_chosen(10**8) == 74
     assert SearchSettings(rerank=0).n_probe_chosen(8 * 10**6) == 32
     assert SearchSettings(method="colbertv2").n_probe_chosen(8 * 10**6) == 16
-    assert SearchSettings().rerank_chosen(10, 150_000) == 514
-    assert SearchSettings().rerank_chosen(10, 8 * 150_000) == 2 * 514
-    assert SearchSettings().shortlist_chosen(10, 150_000) == (8 * 514, 39, 4)
-    assert SearchSettings(quality=1).shortlist_chosen(100, 10_000) == (8 * 2392, 718, 5.5)
-    assert SearchSettings(rerank=40).shortlist_chosen(10, 10**6) == (320, 12, 4)
+    assert SearchSettings().rerank_chosen(10, 150_000) == 395
+    assert SearchSettings().rerank_chosen(10, 8 * 150_000) == 791
+    assert SearchSettings().shortlist_chosen(10, 150_000) == (8 * 395, 16, 4)
+    assert SearchSettings(quality=1).shortlist_chosen(100, 10_000) == (8 * 1840, 294, 5.5)
+    assert SearchSettings(rerank=40).shortlist_chosen(10, 10**6) == (320, 10, 4)
     assert SearchSettings(n_probe=4, rerank=20).n_probe_chosen(10**9) == 4
     assert SearchSettings(n_probe=4, rerank=20).rerank_chosen(10, 10**9) == 20
 

@@ -36,7 +36,7 @@ FIRST_RERANKED = 16  # documents, before it is asked whether to go on
 MOST_LEVELS = 1 << 26  # bytes of memory for a glance
 MOST_MAXIMA = 1 << 25  # of memory for each query token's best of each document of a collection
 SHORTLISTED = 8  # documents that are more than glanced at at first, for each that is re-ranked
-SOUGHT = 0.3  # of those that are re-ranked of few documents: the best that a glance must not miss
+SOUGHT = 0.16  # of those that are re-ranked of few documents: the best that a glance must not miss
 
 Floats = NDArray[np.float32]
 
@@ -93,9 +93,9 @@ class SearchSettings:
             the paper's 500 and 100,000.
         rerank: For "colxtr": how many of the best documents (at least k) get their full MaxSim; 0
             for none. By default as many as may come among the k best, as far as can be told from
-            those before; for k=10 up to 32 at quality 0, 130 at 0.5, 520 at 1, and 4.6 times as
+            those before; for k=10 up to 25 at quality 0, 100 at 0.5, 400 at 1, and 4.6 times as
             many for k=100; of more than 24,000 documents more, with their power of 0.75 up to
-            150,000 (514 at 0.5), from there on with their third root.
+            150,000 (395 at 0.5), from there on with their third root.
         n_candidates: For "colbertv2": how many of the best documents by lower bound are re-ranked
             (at least k). Default 1,024.
     """
@@ -146,7 +146,7 @@ class SearchSettings:
     def _reranked_of_few(self, k: int) -> float:
         if self.rerank is not None:
             return self.rerank
-        return float(130 * 4 ** (2 * self.quality - 1) * (0.6 + 0.04 * k))
+        return float((60 + 4 * k) * 4 ** (2 * self.quality - 1))
 
     def shortlist_chosen(self, k: int, n_documents: int) -> Shortlisting:
         """Which documents are more than glanced at, where `glances`."""
