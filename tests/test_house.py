@@ -26,7 +26,7 @@ WALK = [
     ["model_folders", "network", "encoder"],
     ["_native", "kernels", "reference", "clustering", "clustering_gpu", "quantiser", "codec"],
     ["storage", "column", "columns"],
-    ["search", "build", "upkeep"],
+    ["search", "build", "upkeep", "waiting"],
     ["hits", "explanation", "info"],
     ["snapshot", "head", "index_encoder", "incoming", "writing", "index"],
     ["evaluation"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,11 +15,9 @@ import pytest
 from numpy.typing import NDArray
 
 import colxtr
-from colxtr import upkeep
 from colxtr.errors import InputError, ReadOnlyError
-from colxtr.storage import merging
-from colxtr.storage.merging import DOCUMENT_TOKENS, MERGE_WIDTH
-from colxtr.storage.segment import SORTING_BYTES
+from colxtr.storage import merged_arrays, merging
+from colxtr.storage.merging import MERGE_WIDTH
 from torture import machine
 
 DIM = 16
@@ -156,20 +155,32 @@ def test_merged_segments_are_those_that_would_have_been_written(tmp_path: Path) 
     assert one == other
 
 
-def test_several_merges_at_once_lose_nothing(index: colxtr.Index) -> None:
-    """As `optimize` does where memory does not suffice for one segment of all."""
+@pytest.mark.parametrize("deleted", [[], ["d3", "d111"], [f"d{i}" for i in range(95, 125)]])
+def test_a_merge_in_pieces_loses_nothing(
+    index: colxtr.Index, monkeypatch: pytest.MonkeyPatch, deleted: list[str]
+) -> None:
+    """The same file as in one piece, where pieces end within lists and documents."""
     for first in range(100, 200, 20):
         ids = [f"d{i}" for i in range(first, first + 20)]
         index.add_embeddings(ids, [document(i) for i in range(first, first + 20)])
-    index.delete(["d3", "d111"])
+    index.add_embeddings(["none"], [document(0)[:0]])
+    index.delete(deleted)
     before = answers(index, method="exact")
-    assert index.info().n_segments == 6
-    tokens = sum(len(document(i)) + DOCUMENT_TOKENS for i in range(100, 140))
-    assert upkeep.compact(index._generation, SORTING_BYTES * (tokens + 20)) is not None
+    n_documents = len(index)
+    other = index._path.with_name("other")
+    shutil.copytree(index._path, other)
+    with colxtr.Index.open(other, read_only=False) as whole:
+        whole.optimize(retrain=False)
+        (entry,) = whole._generation.manifest.segments
+        expected = (other / f"{entry.name}.safetensors").read_bytes()
+    monkeypatch.setattr(merged_arrays, "PIECE_TOKENS", 64)
+    index.optimize(retrain=False)
+    (entry,) = index._generation.manifest.segments
+    assert entry.n_tokens > 4 * 64
+    assert (index._path / f"{entry.name}.safetensors").read_bytes() == expected
     with colxtr.Index.open(index._path) as reader:
-        assert reader.info().n_segments == 3
         assert reader.info().n_deleted == 0
-        assert len(reader) == 118
+        assert len(reader) == n_documents
         assert answers(reader, method="exact") == before
         assert reader.verify()
 

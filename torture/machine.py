@@ -28,15 +28,12 @@ from hypothesis.stateful import (
 )
 
 import colxtr
-from colxtr import upkeep
-from colxtr.build import BuildSettings
 from colxtr.errors import DuplicateIdError, ReadOnlyError
-from colxtr.storage import merging
+from colxtr.storage import merged_arrays, merging
 from torture import made
 from torture.tally import Tally
 
 N_IDS = 12
-PART_TOKENS = 80  # of two or three documents
 LEVELS = 32, 96, 256  # so that segments of a few documents are large and small ones
 IDS = st.lists(st.sampled_from([f"d{i}" for i in range(N_IDS)]), unique=True, max_size=6)
 SEEDS = st.integers(0, 10_000)
@@ -187,13 +184,10 @@ class Life(RuleBasedStateMachine):
         assert info.n_segments == (1 if self.held else 0)
 
     @rule()
-    def optimize_in_parts(self) -> None:
-        """As where memory does not suffice for one segment of all: for a few documents."""
-        bounds = BuildSettings.within(None, made.DIM, encodes=False)
-        bytes_of_a_token = bounds.segment_bytes // PART_TOKENS
-        with patch.object(upkeep, "SORTING_BYTES", bytes_of_a_token):
-            self.index.optimize(retrain=False)
-        assert self.index.info().n_deleted == 0
+    def optimize_in_pieces(self) -> None:
+        """As where there are many: for a few documents."""
+        with patch.object(merged_arrays, "PIECE_TOKENS", 64):
+            self.optimize()
 
     @precondition(lambda self: self.n_bits == 16)
     @rule()

@@ -348,7 +348,7 @@ class Index:
         progress: bool = False,
         memory_limit: int | str | None = None,
     ) -> None:
-        """Merge all segments into as few as memory allows, and drop deleted documents.
+        """Merge all segments into one, and drop deleted documents.
 
         If the collection has outgrown its centroids (four times the tokens or more since they were
         trained), the codec is trained anew on all documents. Readers keep what they have open
@@ -359,7 +359,7 @@ class Index:
             reencode: Train and code from the texts, encoded once more, rather than from what the
                 codes stand for: slow, but nothing is lost to coding twice. Implies `retrain`.
             progress: Show a progress bar.
-            memory_limit: As `add` has it.
+            memory_limit: As `add` has it; merging alone takes little.
 
         Raises:
             ReadOnlyError: The index was opened for reading.

@@ -44,6 +44,7 @@ __all__ = [
     "instruction_sets",
     "pack",
     "unpack",
+    "unpack_some",
     "use_instruction_set",
 ]
 
@@ -77,15 +78,28 @@ if forced := os.environ.get("COLXTR_INSTRUCTION_SET"):
     use_instruction_set(forced)
 
 
-def pack(values: NDArray[np.uint64]) -> tuple[NDArray[np.uint8], int]:
-    """Pack integers into the fewest bits that hold the largest; returns the bytes and the width."""
-    width = int(values.max()).bit_length() if len(values) else 0
+def pack(values: NDArray[np.uint64], width: int | None = None) -> tuple[NDArray[np.uint8], int]:
+    """Pack integers into so many bits, by default the fewest that hold the largest.
+
+    Returns:
+        The bytes, and the width.
+    """
+    if width is None:
+        width = int(values.max()).bit_length() if len(values) else 0
     return _native.pack(values, width), width
 
 
 def unpack(packed: NDArray[np.uint8], count: int, width: int) -> NDArray[np.uint64]:
     """The inverse of `pack`."""
     return _native.unpack(packed, count, width)
+
+
+def unpack_some(packed: NDArray[np.uint8], begin: int, end: int, width: int) -> NDArray[np.uint64]:
+    """Those of packed integers from `begin` to `end`."""
+    first = begin // 8 * 8  # begins with a byte
+    slack = len(_native.pack(np.empty(0, np.uint64), width))
+    some = packed[first * width // 8 : (end * width + 7) // 8 + slack]
+    return _native.unpack(some, end - first, width)[begin - first :]
 
 
 def in_row_blocks(

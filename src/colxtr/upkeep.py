@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 from colxtr.build import BuildSettings, EncodeDocuments, IndexBuilder
 from colxtr.clustering import number_of_centroids
 from colxtr.progress import SILENT, Meter
-from colxtr.storage.generation import Generation, OpenSegment
+from colxtr.storage.generation import Generation
 from colxtr.storage.manifest import Manifest, commit, undone_on_error
-from colxtr.storage.merging import live_documents, merge, size, worth_merging
-from colxtr.storage.segment import SORTING_BYTES
+from colxtr.storage.merging import live_documents, merge, worth_merging
 from colxtr.storage.tombstones import with_deletions
 from colxtr.waiting import Item
 
@@ -36,63 +34,42 @@ def delete(generation: Generation, doc_ids: Sequence[str]) -> Manifest | None:
 def merge_small(generation: Generation) -> Manifest | None:
     """Commit the merge of small segments that have become many; None if there is nothing to do."""
     chosen = worth_merging(generation.segments)
-    return None if chosen is None else _merge(generation, [chosen])
+    return None if chosen is None else _merge(generation, chosen)
 
 
-def compact(generation: Generation, most_bytes: int, meter: Meter = SILENT) -> Manifest | None:
-    """Commit as few segments as memory allows, without deleted documents; None if they are so.
+def compact(generation: Generation, meter: Meter = SILENT) -> Manifest | None:
+    """Commit one segment without deleted documents; None if there is one already, or nothing.
 
     Args:
         generation: In force.
-        most_bytes: That a merge may take.
         meter: Counts documents.
     """
-    most_tokens = most_bytes // SORTING_BYTES
-    runs = [
-        run
-        for run in _runs(generation.segments, most_tokens)
-        if run.stop - run.start > 1 or len(generation.segments[run.start].deleted)
-    ]
-    return _merge(generation, runs, meter) if runs else None
+    segments = generation.segments
+    if len(segments) > 1 or any(len(segment.deleted) for segment in segments):
+        return _merge(generation, slice(len(segments)), meter)
+    return None
 
 
-def _runs(segments: Sequence[OpenSegment], most_tokens: int) -> list[slice]:
-    """Neighbours that have at most so many tokens together, or one that has more."""
-    starts = [0] if segments else []
-    total = 0
-    for i, segment in enumerate(segments):
-        total += size(segment)
-        if total > most_tokens and i > starts[-1]:
-            starts.append(i)
-            total = size(segment)
-    return [slice(a, b) for a, b in pairwise([*starts, len(segments)])]
-
-
-def _merge(generation: Generation, runs: Sequence[slice], meter: Meter = SILENT) -> Manifest:
-    """Commit a generation in which each run is one segment, or none if nothing in it lives."""
+def _merge(generation: Generation, chosen: slice, meter: Meter = SILENT) -> Manifest:
+    """Commit a generation in which some segments are one, or none if nothing in them lives."""
     with undone_on_error(generation.folder):
-        manifest, paths = _merged(generation, runs, meter)
+        manifest, paths = _merged(generation, chosen, meter)
         return commit(generation.folder, manifest, paths)
 
 
-def _merged(
-    generation: Generation, runs: Sequence[slice], meter: Meter
-) -> tuple[Manifest, list[Path]]:
+def _merged(generation: Generation, chosen: slice, meter: Meter) -> tuple[Manifest, list[Path]]:
     manifest = generation.manifest
     n_centroids = generation.codec.n_centroids if generation.codec else 0
     entries = list(manifest.segments)
-    paths = []
-    for run in reversed(runs):  # so that the places of earlier ones stay
-        segments = [segment for segment in generation.segments[run] if segment.live.any()]
-        merged = []
-        if segments:
-            name = f"segment-{manifest.next_number}"
-            manifest = replace(manifest, next_number=manifest.next_number + 1)
-            entry, written = merge(generation.folder, name, segments, n_centroids)
-            merged = [entry]
-            paths += written
-            meter(entry.n_documents)
-        entries[run] = merged
+    paths: list[Path] = []
+    segments = [segment for segment in generation.segments[chosen] if segment.live.any()]
+    entries[chosen] = []
+    if segments:
+        name = f"segment-{manifest.next_number}"
+        manifest = replace(manifest, next_number=manifest.next_number + 1)
+        entry, paths = merge(generation.folder, name, segments, n_centroids)
+        entries.insert(chosen.start or 0, entry)
+        meter(entry.n_documents)
     return replace(manifest, segments=tuple(entries)), paths
 
 

@@ -219,7 +219,7 @@ class Writer:
         ):
             if encode is not None or retrain:
                 head.follow(upkeep.rebuild(head.generation, encode, bounds, meter))
-            head.follow(upkeep.compact(head.generation, bounds.segment_bytes, meter))
+            head.follow(upkeep.compact(head.generation, meter))
 
     def _bounds(self, memory_limit: int | str | None, *, encodes: bool) -> BuildSettings:
         limit = self.memory_limit if memory_limit is None else as_bytes(memory_limit)

@@ -158,8 +158,8 @@ def segment_arrays(
 def list_arrays(
     list_sizes: NDArray[np.integer],
     token_counts: NDArray[np.integer],
-    ordinals: NDArray[np.uint8],
-    positions: NDArray[np.uint8],
+    ordinals: NDArray[np.uint8] | Streamed,
+    positions: NDArray[np.uint8] | Streamed,
 ) -> dict[str, Array | Streamed]:
     """The arrays that say which tokens stand in which list, and of which document they are.
 
@@ -267,25 +267,28 @@ class Segment:
         self.list_sizes = np.diff(arrays["list_offsets"]).astype(np.int64)
         self.token_counts = np.diff(arrays["document_offsets"]).astype(np.int64)
 
-    def owners(self) -> NDArray[np.uint64]:
-        """(n_tokens,): the document of each token, in the order of the lists.
+    def owners(self, begin: int = 0, end: int | None = None) -> NDArray[np.uint64]:
+        """(n_tokens,): the document of each token, in the order of the lists; or some of them.
 
         Raises:
             CorruptIndexError: One is not a document of the segment.
         """
-        return self._unpacked("ordinals", "ordinal_bits", self.n_documents)
+        return self._unpacked("ordinals", "ordinal_bits", begin, end, self.n_documents)
 
-    def positions(self) -> NDArray[np.uint64]:
-        """(n_tokens,): the place in the lists of each token, document by document.
+    def positions(self, begin: int = 0, end: int | None = None) -> NDArray[np.uint64]:
+        """(n_tokens,): the place in the lists of each token, document by document; or some.
 
         Raises:
             CorruptIndexError: One is not a place in the lists.
         """
-        return self._unpacked("positions", "position_bits", self.n_tokens)
+        return self._unpacked("positions", "position_bits", begin, end, self.n_tokens)
 
-    def _unpacked(self, name: str, width: str, limit: int) -> NDArray[np.uint64]:
-        values = kernels.unpack(self.arrays[name], self.n_tokens, self._widths[width])
-        if self.n_tokens and values.max() >= limit:
+    def _unpacked(
+        self, name: str, width: str, begin: int, end: int | None, limit: int
+    ) -> NDArray[np.uint64]:
+        end = self.n_tokens if end is None else end
+        values = kernels.unpack_some(self.arrays[name], begin, end, self._widths[width])
+        if len(values) and values.max() >= limit:
             raise CorruptIndexError(f"{self.path}: damaged: one of its {name} is not below {limit}")
         return values
 
