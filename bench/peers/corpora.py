@@ -127,13 +127,14 @@ def sample_queries(collections: Sequence[Path], count: int) -> list[tuple[str, s
 
     In random order, so that the first few are of all collections.
     """
-    judged = [pair for path in collections for pair in _judged(path, "test")]
-    judged = judged or [pair for path in collections for pair in _judged(path, "train")]
-    chosen = np.random.default_rng(SEED).permutation(len(judged))[:count]
-    return [judged[i] for i in chosen]
+    found = [pair for path in collections for pair in judged(path, "test")]
+    found = found or [pair for path in collections for pair in judged(path, "train")]
+    chosen = np.random.default_rng(SEED).permutation(len(found))[:count]
+    return [found[i] for i in chosen]
 
 
-def _judged(collection: Path, split: str) -> list[tuple[str, str]]:
+def judged(collection: Path, split: str) -> list[tuple[str, str]]:
+    """Ids, with the collection's name, and texts of the queries that a split judges."""
     qrels = collection / "qrels" / f"{split}.tsv"
     if not qrels.is_file():
         return []
