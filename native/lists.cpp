@@ -30,8 +30,11 @@ std::vector<Stretch> find_lists(const Query& query, const Collection& collection
             for (std::size_t list = 0; list < segment->n_lists; ++list) add(list);
             continue;
         }
-        if (segment->every_centroid_has_a_list) {
-            for (const std::uint32_t centroid : probed) add(centroid);
+        if (segment->numbered_by_centroid) {
+            for (const std::uint32_t centroid : probed) {
+                if (centroid >= segment->n_lists) break;
+                add(centroid);
+            }
             continue;
         }
         const std::uint32_t *begin = segment->list_centroids, *end = begin + segment->n_lists;

@@ -27,7 +27,7 @@ void Segment::prepare(const Codec& codec) {
                     (i == 0 || list_centroids[i - 1] < list_centroids[i]),
                 "list_centroids do not ascend below n_centroids");
     lists = ListTable(list_offsets, n_lists);
-    every_centroid_has_a_list = n_lists == codec.n_centroids();
+    numbered_by_centroid = n_lists > 0 && list_centroids[n_lists - 1] == n_lists - 1;
 }
 
 }  // namespace colxtr

@@ -35,8 +35,8 @@ struct Segment {
     const std::uint8_t* gains = nullptr;              // (n_tokens), by list position; or null
     const std::uint8_t* lengths = nullptr;            // likewise
 
-    ListTable lists;  // by list position
-    bool every_centroid_has_a_list = false;
+    ListTable lists;                    // by list position
+    bool numbered_by_centroid = false;  // list i is that of centroid i, for all lists there are
 
     // Throws Corrupt, with the name.
     [[noreturn]] void damaged(const char* what) const;
@@ -68,7 +68,7 @@ struct Segment {
     // The centroid whose list holds a list position.
     std::uint32_t centroid(std::size_t position) const {
         const std::size_t list = lists[position];
-        return every_centroid_has_a_list ? static_cast<std::uint32_t>(list) : list_centroids[list];
+        return numbered_by_centroid ? static_cast<std::uint32_t>(list) : list_centroids[list];
     }
 
     // Asks for what `position` will read of a document's tokens.

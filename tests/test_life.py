@@ -134,10 +134,10 @@ def test_merged_segments_are_those_that_would_have_been_written(tmp_path: Path) 
     texts = [{"id": f"d{i}", "text": f"text {i}"} for i in range(40)]
     # What is read ahead is kept in half precision: let that lose nothing.
     arrays = [document(i).astype(np.float16).astype(np.float32) for i in range(40)]
-    with colxtr.Index.create(tmp_path / "whole", dim=DIM) as index:
+    with colxtr.Index.create(tmp_path / "whole", dim=DIM, n_centroids=32) as index:
         index.add_embeddings(texts, arrays)
         whole = index._generation.manifest.segments[0].name
-    with colxtr.Index.create(tmp_path / "parts", dim=DIM) as index:
+    with colxtr.Index.create(tmp_path / "parts", dim=DIM, n_centroids=32) as index:
         index.add_embeddings(texts, arrays)
         codec = index._generation.manifest.codec
         index.delete([f"d{i}" for i in range(40)])
@@ -269,8 +269,9 @@ def test_a_reader_follows_an_index_made_anew(index: colxtr.Index) -> None:
 def test_outgrown_centroids_are_trained_anew(tmp_path: Path) -> None:
     with colxtr.Index.create(tmp_path / "index", dim=DIM) as index:
         index.add_embeddings(["first"], [document(12)])
+        for i in range(200):  # too small, each of them, to tell where more centroids belong
+            index.add_embeddings([f"d{i}"], [embeddings(i, 20)])
         few = index.info().n_centroids
-        index.add_embeddings([f"d{i}" for i in range(200)], [embeddings(i, 20) for i in range(200)])
         index.delete(["d0"])
         index.optimize(retrain=False)
         assert index.info().n_centroids == few

@@ -2,7 +2,8 @@
 
 Documents are read ahead, as many as there is room for; from a random sample of them the codec is
 trained, and from then on every batch is encoded, coded and forgotten. Whenever the codes in memory
-reach a bound, they become a segment, and a new generation is committed. Knows nothing of search.
+reach a bound, they become a segment, and a new generation is committed. What is added later gets
+more centroids, if the collection grows by much. Knows nothing of search.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from colxtr.clustering import number_of_centroids
+from colxtr.clustering import in_panels, number_of_centroids
 from colxtr.codec import Codec, EncodedTokens
 from colxtr.cpus import available_cpus, in_order
 from colxtr.documents import Document
@@ -110,6 +111,7 @@ DEFAULT_LIMIT = 1_500_000_000
 PROCESS_BYTES = 150_000_000  # of Python and the libraries
 ENCODER_BYTES = 550_000_000  # of these with the built-in model at work
 LEAST_FREE_BYTES = 100_000_000
+LEAST_GROWTH = 0.125  # more centroids than there are: fewer are not worth a new codec
 CENTROID_COPIES = 5  # centroids, their sums, groups; in single precision, while they are trained
 
 
@@ -175,6 +177,7 @@ class IndexBuilder:
         self._encode, self._settings = encode or _encode_none, settings or BuildSettings()
         self._meter, self._committed = meter, committed
         self._superseded, self._at_once = superseded, at_once
+        self._stored_codec = codec  # of the generation last committed
         self._builder = SegmentBuilder()
         self._written: list[Path] = []  # files that wait for their commit
 
@@ -188,8 +191,7 @@ class IndexBuilder:
         stream = iter(items)
         with Waiting(self.folder, self.manifest.settings.dim, self._settings.room) as waiting:
             try:
-                if self.codec is None:
-                    stream = self._train(stream, total, waiting)
+                stream = self._suited(stream, total, waiting)
                 coders = min(available_cpus(), self._settings.coders)
                 with closing(in_order(Prepared.coded, self._prepared(stream), coders)) as coded:
                     for batch in coded:
@@ -208,7 +210,7 @@ class IndexBuilder:
             manifest = self._commit(documents)
         following = SegmentBuilder()
         # No call stands between these two, so no interruption can: a document is in either.
-        self.manifest, self._builder = manifest, following
+        self.manifest, self._builder, self._stored_codec = manifest, following, self.codec
         if not self._at_once:
             self._committed(manifest, documents)
 
@@ -224,7 +226,7 @@ class IndexBuilder:
         entry = SegmentEntry(name, len(documents), self._builder.n_tokens)
         paths += self._builder.write(self.folder, name)
         codec = manifest.codec
-        if codec is None and self.codec is not None:
+        if self.codec is not None and self.codec is not self._stored_codec:
             codec = f"codec-{self._number()}"
             paths.append(self.folder / f"{codec}.safetensors")
             write_codec(paths[-1], self.codec)
@@ -265,11 +267,15 @@ class IndexBuilder:
         made = iter(self._encode(missing) if missing else ())
         return [next(made) if i.embeddings is None else i.embeddings for i in batch]
 
-    def _train(self, stream: Iterator[Item], total: int | None, waiting: Waiting) -> Iterator[Item]:
-        """Train the codec on the head of the stream; returns the stream, head included.
+    def _suited(
+        self, stream: Iterator[Item], total: int | None, waiting: Waiting
+    ) -> Iterator[Item]:
+        """Let the codec suit what comes; returns the stream, with what was read ahead for it.
 
-        If a stream of embeddings breaks off already, its head is kept nevertheless.
+        If a stream of embeddings breaks off already, what was read is kept nevertheless.
         """
+        if self.codec is not None and self.manifest.settings.n_centroids:
+            return stream  # so many and no more
         ended = False
         try:
             with self._meter.part("Reading ahead", total, "documents") as advance:
@@ -278,18 +284,37 @@ class IndexBuilder:
             if self._encode is not _encode_none:
                 raise
             stream = _broken(error)
-        if total is None:
-            total = len(waiting) if ended else 4 * len(waiting)  # a guess, for want of a better one
-        self._train_on_some(waiting, total)
+        if ended:
+            total = len(waiting)
+        elif total is None:
+            total = 4 * len(waiting)  # a guess, for want of a better one
+        if self.codec is None:
+            sample, n_tokens = self._sample(waiting, total, self._n_centroids)
+            if n_tokens:
+                self._train_on(sample, n_tokens)
+        elif self._n_more(self._n_expected(waiting, total)):
+            sample, n_tokens = self._sample(waiting, total, self._n_more)
+            self._grow(sample, n_tokens)
         return chain(waiting.released(), stream)
 
-    def _train_on_some(self, waiting: Waiting, total: int) -> None:
-        """Train on enough documents drawn from those that wait; they keep the embeddings made."""
-        bounds = self._settings
-        most = bounds.sample_bytes // (2 * self.manifest.settings.dim)
+    def _sample(
+        self, waiting: Waiting, total: int, n_trained: Callable[[int], int]
+    ) -> tuple[NDArray[np.float16], int]:
+        """Embeddings of enough documents drawn from those that wait; they keep those made for it.
+
+        Args:
+            waiting: Documents.
+            total: How many will come, roughly.
+            n_trained: How many centroids are trained for so many tokens.
+
+        Returns:
+            (n, dim) embeddings, and how many tokens will come, roughly.
+        """
+        bounds, dim = self._settings, self.manifest.settings.dim
+        most = bounds.sample_bytes // (2 * dim)
         order = np.random.default_rng(self.manifest.settings.seed).permutation(len(waiting))
-        sampled: list[NDArray[np.float16]] = []
-        n_tokens = 0
+        sampled = [np.empty((0, dim), np.float16)]
+        n_documents = n_tokens = expected = 0
         drawn = iter(order.tolist())
         while batch := list(islice(drawn, bounds.batch_documents)):
             items = [waiting[i] for i in batch]
@@ -299,14 +324,40 @@ class IndexBuilder:
                 if item.embeddings is None:
                     waiting[i] = replace(item, embeddings=sampled[-1], counted=True)
                     self._meter(1)
-            n_centroids = self._n_centroids(n_tokens * total // len(sampled))
-            if n_tokens >= min(most, n_centroids * bounds.sample_tokens_per_centroid):
+            n_documents += len(batch)
+            expected = n_tokens * total // n_documents
+            if n_tokens >= min(most, n_trained(expected) * bounds.sample_tokens_per_centroid):
                 break
-        if n_tokens:
-            estimate = n_tokens * total // len(sampled)
-            sample = np.concatenate(sampled)
-            sampled.clear()
-            self._train_on(sample, estimate)
+        return np.concatenate(sampled), expected
+
+    def _n_expected(self, waiting: Waiting, total: int) -> int:
+        """Tokens that will come, as far as that is known before any is made."""
+        if self._encode is _encode_none:
+            return waiting.n_tokens * total // max(len(waiting), 1)
+        return self._n_stored() * total // max(self.manifest.n_documents(), 1)
+
+    def _n_stored(self) -> int:
+        """Tokens of the documents that are not deleted, roughly."""
+        return sum(
+            entry.n_tokens * (entry.n_documents - entry.n_deleted) // max(entry.n_documents, 1)
+            for entry in self.manifest.segments
+        )
+
+    def _n_more(self, n_tokens: int) -> int:
+        """Centroids due for so many further tokens; 0 if they are few beside those there are."""
+        assert self.codec is not None
+        more = number_of_centroids(self._n_stored() + n_tokens) - self.codec.n_centroids
+        return more if more >= LEAST_GROWTH * self.codec.n_centroids else 0
+
+    def _grow(self, sample: NDArray[np.float16], n_tokens: int) -> None:
+        """Add the centroids that are due, as far as the sample can tell where they belong."""
+        assert self.codec is not None
+        settings, n_centroids = self.manifest.settings, self.codec.n_centroids
+        more = min(self._n_more(n_tokens), in_panels(len(sample) / 4))
+        if more < max(LEAST_GROWTH * n_centroids, 1):
+            return
+        self._check_memory(n_centroids + more, settings.dim)
+        self.codec = self.codec.grown(sample, more, seed=settings.seed, meter=self._meter)
 
     def _n_centroids(self, n_tokens: int) -> int:
         return self.manifest.settings.n_centroids or number_of_centroids(n_tokens)

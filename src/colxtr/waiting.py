@@ -1,4 +1,4 @@
-"""Items on their way in, and where those wait that are read before the codec is trained.
+"""Items on their way in, and where they wait until the codec suits them.
 
 The first wait in memory, the others in a file without a name: a codec that knows only how a stream
 begins suits its end badly. Knows nothing of coding or committing.
@@ -60,7 +60,11 @@ class Room:
 
 
 class Waiting:
-    """Items that wait, by position. Their embeddings are in half precision, if they have any."""
+    """Items that wait, by position. Their embeddings are in half precision, if they have any.
+
+    Attributes:
+        n_tokens: That they have embeddings of.
+    """
 
     def __init__(self, folder: Path, dim: int, room: Room) -> None:
         """Nothing waits yet.
@@ -77,6 +81,7 @@ class Waiting:
         self._starts = array("Q", [0])  # in the file
         self._most_in_file = 0
         self._changed: dict[int, Item] = {}
+        self.n_tokens = 0
 
     def __enter__(self) -> Self:
         return self
@@ -118,6 +123,7 @@ class Waiting:
             else:
                 self._write(item)
                 full = self._starts[-1] >= self._most_in_file
+            self.n_tokens += 0 if item.embeddings is None else len(item.embeddings)
             advance(1)
             if full or len(self) >= self._room.documents:
                 return False
