@@ -90,9 +90,11 @@ bench-peers:
 	$(PEERS_BIN)/python -m bench.peers.corpora $(PEERS)/scifact $(COLXTR_DATA) --sets scifact
 	$(PEERS_BIN)/python -m bench.peers.corpora $(PEERS)/joined $(COLXTR_DATA) --document-length 66
 	$(PEERS_BIN)/python -m bench.peers.corpora $(PEERS)/whole $(COLXTR_DATA) --sets $(WHOLE)
+	test -d $(PEERS)/synthetic || $(PEERS_BIN)/python -m bench.synthetic $(PEERS)/synthetic
+	$(PEERS_BIN)/python -m bench.peers.complete $(PEERS)/synthetic
 	$(PEERS_BIN)/python -m bench.peers.compare --data $(PEERS) --environments $(PEERS)/environments
 	$(PEERS_BIN)/python -m bench.peers.compare --data $(PEERS) --environments $(PEERS)/environments \
-	  --corpora joined,whole --engine 'colxtr, 2 bits' --engine 'colxtr, 4 bits' \
+	  --corpora joined,whole,synthetic --engine 'colxtr, 2 bits' --engine 'colxtr, 4 bits' \
 	  --engine TACHIOM --output $(PEERS)/joined.json
 	$(PEERS_BIN)/python -m bench.peers.report $(PEERS)/results.json $(PEERS)/joined.json
 

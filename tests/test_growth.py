@@ -85,6 +85,19 @@ def test_a_growing_index(tmp_path: Path) -> None:
         assert index.search_embeddings(second[5], 1)[0].id == "d155"
 
 
+def test_one_by_one(tmp_path: Path) -> None:
+    """What is stored tells where centroids belong, where what comes is too little."""
+    documents = of_kind(0, 120)
+    with Index.create(tmp_path / "i", dim=DIM) as index:
+        for document in documents:
+            add(index, [document])
+        due = number_of_centroids(n_tokens(documents))
+        assert due / (1 + build.LEAST_GROWTH) <= index.info().n_centroids <= due
+        for i in (0, 50, 119):
+            assert index.search_embeddings(documents[i], 1)[0].id == f"d{i}"
+        assert index.verify()
+
+
 def test_a_number_that_was_asked_for_stays(tmp_path: Path) -> None:
     with Index.create(tmp_path / "i", dim=DIM, n_centroids=32) as index:
         add(index, of_kind(0, 20))

@@ -45,17 +45,10 @@ make bench-peers COLXTR_DATA=FOLDER_OF_COLLECTIONS
 
 makes a virtual environment for each engine (two of them bring a torch of their own, 5 GB each),
 encodes SciFact, 15 English collections and a Japanese one joined to 152,000 passages of up to 64
-tokens, and 12 English ones whole, builds all indexes, searches, and writes this page; the last two
-with TACHIOM alone, the fastest of the others. Every step goes on where it was
-interrupted. With tokens that `bench/synthetic.py` makes, of any number:
-
-```sh
-ENVIRONMENTS/colxtr/bin/python -m bench.synthetic DATA/synthetic --tokens 8000000
-ENVIRONMENTS/colxtr/bin/python -m bench.peers.complete DATA/synthetic
-ENVIRONMENTS/colxtr/bin/python -m bench.peers.compare --data DATA --environments ENVIRONMENTS \\
-    --corpora synthetic --output DATA/synthetic.json
-ENVIRONMENTS/colxtr/bin/python -m bench.peers.report DATA/synthetic.json --into PAGES
-```
+tokens, and 12 English ones whole, makes 8 million synthetic tokens, builds all indexes, searches, and
+writes this page; all but SciFact with TACHIOM alone, the fastest of the others. Every step goes on
+where it was interrupted. `python -m bench.synthetic FOLDER --tokens NUMBER` and
+`python -m bench.peers.complete FOLDER` make a corpus of any number of tokens.
 """
 
 # Okabe and Ito's colours, told apart by all kinds of eyes; and a mark and a line for each, so that

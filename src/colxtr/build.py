@@ -156,6 +156,7 @@ class IndexBuilder:
         meter: Meter = SILENT,
         committed: Callable[[Manifest, Sequence[Document]], None] = lambda m, d: None,
         superseded: Callable[[Sequence[str]], Mapping[str, Ordinals]] = lambda ids: {},
+        stored: Callable[[int], list[Embeddings]] = lambda n_tokens: [],
         at_once: bool = False,
     ) -> None:
         """Prepare.
@@ -171,12 +172,14 @@ class IndexBuilder:
                 are new.
             superseded: Told the ids of documents that are about to be committed, it says which
                 older ones they replace: as `with_deletions` has it.
+            stored: Gives embeddings of documents that the index holds, drawn by chance, up to so
+                many tokens or a few more.
             at_once: Commit nothing before `finish`.
         """
         self.folder, self.manifest, self.codec = folder, manifest, codec
         self._encode, self._settings = encode or _encode_none, settings or BuildSettings()
         self._meter, self._committed = meter, committed
-        self._superseded, self._at_once = superseded, at_once
+        self._superseded, self._stored, self._at_once = superseded, stored, at_once
         self._stored_codec = codec  # of the generation last committed
         self._builder = SegmentBuilder()
         self._written: list[Path] = []  # files that wait for their commit
@@ -350,13 +353,23 @@ class IndexBuilder:
         return more if more >= LEAST_GROWTH * self.codec.n_centroids else 0
 
     def _grow(self, sample: NDArray[np.float16], n_tokens: int) -> None:
-        """Add the centroids that are due, as far as the sample can tell where they belong."""
+        """Add the centroids that are due.
+
+        They are for what comes. Where that is too little to tell where they belong, what is stored
+        tells what is likely to come after it.
+        """
         assert self.codec is not None
-        settings, n_centroids = self.manifest.settings, self.codec.n_centroids
-        more = min(self._n_more(n_tokens), in_panels(len(sample) / 4))
-        if more < max(LEAST_GROWTH * n_centroids, 1):
+        settings, bounds = self.manifest.settings, self._settings
+        more = self._n_more(n_tokens)
+        most = bounds.sample_bytes // (2 * settings.dim)
+        missing = min(more * bounds.sample_tokens_per_centroid, most) - len(sample)
+        if missing > 0:
+            stored = [rows.astype(np.float16) for rows in self._stored(missing)]
+            sample = np.concatenate([sample, *stored])
+        more = min(more, in_panels(len(sample) / 4))
+        if more < max(LEAST_GROWTH * self.codec.n_centroids, 1):
             return
-        self._check_memory(n_centroids + more, settings.dim)
+        self._check_memory(self.codec.n_centroids + more, settings.dim)
         self.codec = self.codec.grown(sample, more, seed=settings.seed, meter=self._meter)
 
     def _n_centroids(self, n_tokens: int) -> int:

@@ -79,7 +79,7 @@ class SearchSettings:
         quality: From 0, the fastest, to 1, all but exact: chooses `n_probe` and `rerank` where
             these are None. Default 0.5.
         n_probe: Centroids that each query token looks into. Default 3 at quality 0, 8 at 0.5, 21 at
-            1, up to a million tokens, beyond that with their power of 0.45, to 20 at 0.5 for eight
+            1, up to a million tokens, beyond that with their power of 0.27, to 14 at 0.5 for eight
             million and more (with their third root, and no end, for other methods than "colxtr",
             with a `k_prime`, or without re-ranking); where no MaxSim makes up for what was not
             seen, twice ("colxtr" with `rerank` 0) or four times as many ("xtr", whose tokens see
@@ -93,9 +93,9 @@ class SearchSettings:
             the paper's 500 and 100,000.
         rerank: For "colxtr": how many of the best documents (at least k) get their full MaxSim; 0
             for none. By default as many as may come among the k best, as far as can be told from
-            those before; for k=10 up to 25 at quality 0, 100 at 0.5, 400 at 1, and 4.6 times as
+            those before; for k=10 up to 21 at quality 0, 85 at 0.5, 340 at 1, and 6.3 times as
             many for k=100; of more than 24,000 documents more, with their power of 0.75 up to
-            150,000 (395 at 0.5), from there on with their third root.
+            150,000 (336 at 0.5), from there on with their third root.
         n_candidates: For "colbertv2": how many of the best documents by lower bound are re-ranked
             (at least k). Default 1,024.
     """
@@ -119,7 +119,7 @@ class SearchSettings:
 
     def n_probe_chosen(self, n_tokens: int) -> int:
         """`n_probe`, or what `quality` makes of it in a collection of so many tokens."""
-        counted, power = (min(n_tokens, MANY_TOKENS), 0.45) if self.glances else (n_tokens, 1 / 3)
+        counted, power = (min(n_tokens, MANY_TOKENS), 0.27) if self.glances else (n_tokens, 1 / 3)
         growth = float(max(1.0, counted / BASE_TOKENS) ** power)
         least = 32 if self.method == "xtr" else 16 if self.ends_imputed else 8
         return self.n_probe or round(least * (8 / 3) ** (2 * self.quality - 1) * growth)
@@ -146,7 +146,7 @@ class SearchSettings:
     def _reranked_of_few(self, k: int) -> float:
         if self.rerank is not None:
             return self.rerank
-        return float((60 + 4 * k) * 4 ** (2 * self.quality - 1))
+        return float((35 + 5 * k) * 4 ** (2 * self.quality - 1))
 
     def shortlist_chosen(self, k: int, n_documents: int) -> Shortlisting:
         """Which documents are more than glanced at, where `glances`."""
