@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,8 @@ import colxtr
 from colxtr import Document, Index, build
 from colxtr.clustering import number_of_centroids
 from colxtr.codec import Codec
+from colxtr.upkeep import sampled
+from colxtr.waiting import Item
 from made import Clustered, unit
 from test_build import named, names
 
@@ -54,20 +56,23 @@ def test_codes_stay_valid(n_bits: int) -> None:
 
 
 def test_a_growing_index(tmp_path: Path) -> None:
-    first, second, few = of_kind(0, 150), of_kind(1, 300), of_kind(1, 3)
+    first, others = of_kind(0, 150), of_kind(1, 306)
+    second, few, fewer = others[:300], others[300:303], others[303:]
     with Index.create(tmp_path / "i", dim=DIM) as index:
         add(index, first)
-        assert index.info().n_centroids == number_of_centroids(n_tokens(first))
         codec = index._generation.manifest.codec
+        add(index, second)  # is not held up
+        assert index.info().n_centroids == number_of_centroids(n_tokens(first))
+        assert index._generation.manifest.codec == codec
         reader = Index.open(tmp_path / "i")
-        before = reader.search_embeddings(first[7], 150)
-        add(index, second)
+        before = reader.search_embeddings(first[7], 450)
+        add(index, few)
         assert index.info().n_centroids == number_of_centroids(n_tokens(first, second))
         grown = index._generation.manifest.codec
         assert grown != codec
-        add(index, few)  # no codec of its own
+        add(index, fewer)  # no codec of its own
         assert index._generation.manifest.codec == grown
-        assert reader.search_embeddings(first[7], 150) == before  # its codec is mapped
+        assert reader.search_embeddings(first[7], 450) == before  # its codec is mapped
         assert names(tmp_path / "i") == named(tmp_path / "i")
         assert reader.refresh()
         for each in (index, reader):
@@ -76,7 +81,7 @@ def test_a_growing_index(tmp_path: Path) -> None:
                 assert each.search_embeddings(first[i], 1)[0].id == f"d{i}"
             for i in (0, 299):
                 assert each.search_embeddings(second[i], 1)[0].id == f"d{150 + i}"
-        after = {hit.id: hit.score for hit in reader.search_embeddings(first[7], 453)}
+        after = {hit.id: hit.score for hit in reader.search_embeddings(first[7], 456)}
         assert {hit.id: after[hit.id] for hit in before} == {hit.id: hit.score for hit in before}
         reader.close()
         index.optimize()  # has not outgrown its centroids
@@ -112,34 +117,47 @@ def test_what_is_new_is_stored_better(tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch.setattr(build, "LEAST_GROWTH", least)
         with Index.create(tmp_path / name, dim=DIM) as index:
             add(index, of_kind(0, 150))
-            add(index, second)
+            add(index, second[:150])
+            add(index, second[150:])
             segment = index._generation.with_tokens()[-1]
-            rest = [segment.decompress(i)[0] - array for i, array in enumerate(second)]
+            rest = [segment.decompress(i)[0] - array for i, array in enumerate(second[150:])]
             errors.append(float(np.square(np.concatenate(rest)).sum(axis=1).mean()))
     assert errors[0] < 0.6 * errors[1]
 
 
-@pytest.mark.parametrize("n", [40, 400])
-def test_texts(tmp_path: Path, n: int) -> None:
-    """What is encoded to see where centroids belong is not encoded again."""
-    arrays = {f"d{i}": array for i, array in enumerate(of_kind(0, 60) + of_kind(1, n))}
-    encoded: list[str] = []
+def test_texts(tmp_path: Path) -> None:
+    """They are not held up: what is stored tells at the next addition."""
+    arrays = {f"d{i}": array for i, array in enumerate(of_kind(0, 60) + of_kind(1, 302))}
 
     def encode(documents: Sequence[Document]) -> list[NDArray[np.float32]]:
-        encoded.extend(document.id for document in documents)
         return [arrays[document.id] for document in documents]
 
+    def stream(ids: Sequence[str]) -> Iterator[Item]:
+        for i in ids:
+            yield Item(Document(i, "text"))
+        raise OSError("the stream broke off")
+
     with Index.create(tmp_path / "i", dim=DIM) as index:
+        add(index, list(arrays.values())[:60])
         ids = list(arrays)
-        for some in (ids[:60], ids[60:]):
+        few = index.info().n_centroids
+        for some in (ids[60:360], ids[360:]):
             generation = index._generation
             builder = build.IndexBuilder(
-                generation.folder, generation.manifest, generation.codec, encode
+                generation.folder,
+                generation.manifest,
+                generation.codec,
+                encode,
+                stored=lambda n, generation=generation: sampled(generation, n),  # type: ignore[misc]
             )
-            builder.add((build.Item(Document(i, "text")) for i in some), len(some))
+            with pytest.raises(OSError, match="broke off"):
+                builder.add(stream(some), None)
             index.refresh()
-        assert sorted(encoded) == sorted(ids)
-        due = number_of_centroids(n_tokens(list(arrays.values())))
-        assert 0.8 * due < index.info().n_centroids <= due  # a quarter of what is new at most
-        assert index.search_embeddings(arrays["d70"], 1)[0].id == "d70"
+            assert index.info().n_centroids == (few if some[0] == "d60" else due_of(arrays, 360))
+        assert len(index) == 362
+        assert index.search_embeddings(arrays["d361"], 1)[0].id == "d361"
         assert colxtr.Index.open(tmp_path / "i").verify()
+
+
+def due_of(arrays: dict[str, NDArray[np.float32]], n: int) -> int:
+    return number_of_centroids(n_tokens(list(arrays.values())[:n]))

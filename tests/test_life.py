@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 import colxtr
+from colxtr import build
 from colxtr.errors import InputError, ReadOnlyError
 from colxtr.storage import merged_arrays, merging
 from colxtr.storage.merging import MERGE_WIDTH
@@ -266,12 +267,14 @@ def test_a_reader_follows_an_index_made_anew(index: colxtr.Index) -> None:
         assert answers(reader) == wanted == answers(reader)
 
 
-def test_outgrown_centroids_are_trained_anew(tmp_path: Path) -> None:
+def test_outgrown_centroids_are_trained_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "LEAST_GROWTH", 1e9)
     with colxtr.Index.create(tmp_path / "index", dim=DIM) as index:
         index.add_embeddings(["first"], [document(12)])
-        for i in range(200):  # too small, each of them, to tell where more centroids belong
-            index.add_embeddings([f"d{i}"], [embeddings(i, 20)])
         few = index.info().n_centroids
+        index.add_embeddings([f"d{i}" for i in range(200)], [embeddings(i, 20) for i in range(200)])
         index.delete(["d0"])
         index.optimize(retrain=False)
         assert index.info().n_centroids == few

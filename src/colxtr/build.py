@@ -2,8 +2,8 @@
 
 Documents are read ahead, as many as there is room for; from a random sample of them the codec is
 trained, and from then on every batch is encoded, coded and forgotten. Whenever the codes in memory
-reach a bound, they become a segment, and a new generation is committed. What is added later gets
-more centroids, if the collection grows by much. Knows nothing of search.
+reach a bound, they become a segment, and a new generation is committed. Where the collection has
+grown by much, what is added gets more centroids. Knows nothing of search.
 """
 
 from __future__ import annotations
@@ -275,10 +275,13 @@ class IndexBuilder:
     ) -> Iterator[Item]:
         """Let the codec suit what comes; returns the stream, with what was read ahead for it.
 
-        If a stream of embeddings breaks off already, what was read is kept nevertheless.
+        If a stream of embeddings breaks off already, what was read is added nevertheless. What is
+        added to other documents is not held up: the codec learns to suit what is stored.
         """
-        if self.codec is not None and self.manifest.settings.n_centroids:
-            return stream  # so many and no more
+        if self.codec is not None:
+            if not self.manifest.settings.n_centroids:  # else so many and no more
+                self._grow()
+            return stream
         ended = False
         try:
             with self._meter.part("Reading ahead", total, "documents") as advance:
@@ -291,24 +294,17 @@ class IndexBuilder:
             total = len(waiting)
         elif total is None:
             total = 4 * len(waiting)  # a guess, for want of a better one
-        if self.codec is None:
-            sample, n_tokens = self._sample(waiting, total, self._n_centroids)
-            if n_tokens:
-                self._train_on(sample, n_tokens)
-        elif self._n_more(self._n_expected(waiting, total)):
-            sample, n_tokens = self._sample(waiting, total, self._n_more)
-            self._grow(sample, n_tokens)
+        sample, n_tokens = self._sample(waiting, total)
+        if n_tokens:
+            self._train_on(sample, n_tokens)
         return chain(waiting.released(), stream)
 
-    def _sample(
-        self, waiting: Waiting, total: int, n_trained: Callable[[int], int]
-    ) -> tuple[NDArray[np.float16], int]:
+    def _sample(self, waiting: Waiting, total: int) -> tuple[NDArray[np.float16], int]:
         """Embeddings of enough documents drawn from those that wait; they keep those made for it.
 
         Args:
             waiting: Documents.
             total: How many will come, roughly.
-            n_trained: How many centroids are trained for so many tokens.
 
         Returns:
             (n, dim) embeddings, and how many tokens will come, roughly.
@@ -329,47 +325,29 @@ class IndexBuilder:
                     self._meter(1)
             n_documents += len(batch)
             expected = n_tokens * total // n_documents
-            if n_tokens >= min(most, n_trained(expected) * bounds.sample_tokens_per_centroid):
+            n_centroids = self._n_centroids(expected)
+            if n_tokens >= min(most, n_centroids * bounds.sample_tokens_per_centroid):
                 break
         return np.concatenate(sampled), expected
 
-    def _n_expected(self, waiting: Waiting, total: int) -> int:
-        """Tokens that will come, as far as that is known before any is made."""
-        if self._encode is _encode_none:
-            return waiting.n_tokens * total // max(len(waiting), 1)
-        return self._n_stored() * total // max(self.manifest.n_documents(), 1)
-
-    def _n_stored(self) -> int:
-        """Tokens of the documents that are not deleted, roughly."""
-        return sum(
+    def _grow(self) -> None:
+        """Add the centroids that are due for what is stored, and likely to come after it."""
+        assert self.codec is not None
+        settings, bounds = self.manifest.settings, self._settings
+        n_tokens = sum(
             entry.n_tokens * (entry.n_documents - entry.n_deleted) // max(entry.n_documents, 1)
             for entry in self.manifest.segments
         )
-
-    def _n_more(self, n_tokens: int) -> int:
-        """Centroids due for so many further tokens; 0 if they are few beside those there are."""
-        assert self.codec is not None
-        more = number_of_centroids(self._n_stored() + n_tokens) - self.codec.n_centroids
-        return more if more >= LEAST_GROWTH * self.codec.n_centroids else 0
-
-    def _grow(self, sample: NDArray[np.float16], n_tokens: int) -> None:
-        """Add the centroids that are due.
-
-        They are for what comes. Where that is too little to tell where they belong, what is stored
-        tells what is likely to come after it.
-        """
-        assert self.codec is not None
-        settings, bounds = self.manifest.settings, self._settings
-        more = self._n_more(n_tokens)
-        most = bounds.sample_bytes // (2 * settings.dim)
-        missing = min(more * bounds.sample_tokens_per_centroid, most) - len(sample)
-        if missing > 0:
-            stored = [rows.astype(np.float16) for rows in self._stored(missing)]
-            sample = np.concatenate([sample, *stored])
-        more = min(more, in_panels(len(sample) / 4))
+        more = number_of_centroids(n_tokens) - self.codec.n_centroids
         if more < max(LEAST_GROWTH * self.codec.n_centroids, 1):
             return
         self._check_memory(self.codec.n_centroids + more, settings.dim)
+        most = bounds.sample_bytes // (2 * settings.dim)
+        stored = self._stored(min(more * bounds.sample_tokens_per_centroid, most))
+        if not stored:
+            return
+        sample = np.concatenate([rows.astype(np.float16) for rows in stored])
+        more = min(more, in_panels(len(sample) / 4))
         self.codec = self.codec.grown(sample, more, seed=settings.seed, meter=self._meter)
 
     def _n_centroids(self, n_tokens: int) -> int:

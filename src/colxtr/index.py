@@ -285,10 +285,10 @@ class Index:
     ) -> int:
         """Add documents whose token embeddings are given.
 
-        Works as `add` does. For the centroids to suit all that comes, up to 8 GiB of embeddings in
-        half precision (31 million of 128 dimensions), or half of what the disk has free, wait in a
-        file without a name in the index's folder until the stream ends. Ctrl-C loses what waits;
-        what another error of the stream leaves is added.
+        Works as `add` does. For the centroids of a new index to suit all that comes, up to 8 GiB of
+        embeddings in half precision (31 million of 128 dimensions), or half of what the disk has
+        free, wait in a file without a name in the index's folder until the stream ends. If it
+        breaks off with an error, what waits is added; Ctrl-C loses it.
 
         Args:
             ids: Ids, or whole documents if texts and metadata are to be stored too.

@@ -79,6 +79,8 @@ def _merged(generation: Generation, chosen: slice, meter: Meter) -> tuple[Manife
 def sampled(generation: Generation, n_tokens: int) -> list[NDArray[np.float32]]:
     """What the codes of some documents stand for, drawn by chance, of `n_tokens` or a few more."""
     settings = generation.manifest.settings
+    if not generation.segments:
+        return []
     live = np.concatenate([segment.live for segment in generation.segments])
     drawn: list[NDArray[np.float32]] = []
     for ordinal in np.random.default_rng(settings.seed).permutation(np.flatnonzero(live)).tolist():

@@ -60,11 +60,7 @@ class Room:
 
 
 class Waiting:
-    """Items that wait, by position. Their embeddings are in half precision, if they have any.
-
-    Attributes:
-        n_tokens: That they have embeddings of.
-    """
+    """Items that wait, by position. Their embeddings are in half precision, if they have any."""
 
     def __init__(self, folder: Path, dim: int, room: Room) -> None:
         """Nothing waits yet.
@@ -81,7 +77,6 @@ class Waiting:
         self._starts = array("Q", [0])  # in the file
         self._most_in_file = 0
         self._changed: dict[int, Item] = {}
-        self.n_tokens = 0
 
     def __enter__(self) -> Self:
         return self
@@ -123,7 +118,6 @@ class Waiting:
             else:
                 self._write(item)
                 full = self._starts[-1] >= self._most_in_file
-            self.n_tokens += 0 if item.embeddings is None else len(item.embeddings)
             advance(1)
             if full or len(self) >= self._room.documents:
                 return False
