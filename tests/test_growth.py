@@ -79,15 +79,16 @@ def test_a_growing_index(tmp_path: Path) -> None:
             assert each.verify()
             for i in (0, 149):
                 assert each.search_embeddings(first[i], 1)[0].id == f"d{i}"
-            for i in (0, 299):
-                assert each.search_embeddings(second[i], 1)[0].id == f"d{150 + i}"
+            for i in (5, 299):  # coded before there were centroids for them
+                found = each.search_embeddings(second[i], 20)
+                assert f"d{150 + i}" in {hit.id for hit in found}
         after = {hit.id: hit.score for hit in reader.search_embeddings(first[7], 456)}
         assert {hit.id: after[hit.id] for hit in before} == {hit.id: hit.score for hit in before}
         reader.close()
         index.optimize()  # has not outgrown its centroids
         assert index._generation.manifest.codec == grown
         assert index.verify()
-        assert index.search_embeddings(second[5], 1)[0].id == "d155"
+        assert index.search_embeddings(few[0], 1)[0].id == "d450"
 
 
 def test_one_by_one(tmp_path: Path) -> None:

@@ -149,10 +149,10 @@ class Counter(Watcher):
 
 @pytest.mark.parametrize(
     ("name", "most"),
-    [("add", 6), ("delete", 5), ("update", 9), ("optimize", 5), ("optimize, retrained", 6)],
+    [("add", 5), ("delete", 5), ("update", 9), ("optimize", 5), ("optimize, retrained", 6)],
 )
 def test_a_commit_forces_little_to_the_disk(name: str, most: int, tmp_path: Path) -> None:
-    """Each file, here of more centroids too, the folder, the manifest, the folder again."""
+    """Each file, the folder, the manifest, the folder again."""
     operation = made.OPERATIONS[name]
     assert operation.prepare is not None
     operation.prepare(tmp_path / "index")
