@@ -41,7 +41,7 @@ format: $(VENV)/.installed-dev
 SANITIZED := build/sanitize
 SANITIZERS = $(shell $(CXX) -print-file-name=libasan.so)
 SANITIZED_TESTS := tests/test_kernels.py tests/test_codec.py tests/test_search.py \
-    tests/test_shortlist.py tests/test_filtered_search.py tests/test_life.py tests/test_growth.py \
+    tests/test_shortlist.py tests/test_filtered_search.py tests/test_life.py \
     --deselect tests/test_filtered_search.py::test_the_command_line_filters
 ifneq ($(and $(filter Linux,$(shell uname -s)),$(findstring /,$(SANITIZERS))),)
 sanitize: $(VENV)/.installed-dev

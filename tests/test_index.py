@@ -395,9 +395,7 @@ class TestFolder:
                 with Index.create(folder, dim=DIM, n_bits=4, overwrite=True) as other:
                     other.add_embeddings(["b"], made.documents(1))
             else:
-                with pytest.MonkeyPatch.context() as patch:  # else the old codec is gone
-                    patch.setattr("colxtr.build.LEAST_GROWTH", 1e9)
-                    index.add_embeddings(["b"], made.documents(1))
+                index.add_embeddings(["b"], made.documents(1))
             return manifest
 
         monkeypatch.setattr("colxtr.storage.generation.read_manifest", slow)

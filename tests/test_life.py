@@ -15,7 +15,6 @@ import pytest
 from numpy.typing import NDArray
 
 import colxtr
-from colxtr import build
 from colxtr.errors import InputError, ReadOnlyError
 from colxtr.storage import merged_arrays, merging
 from colxtr.storage.merging import MERGE_WIDTH
@@ -135,10 +134,10 @@ def test_merged_segments_are_those_that_would_have_been_written(tmp_path: Path) 
     texts = [{"id": f"d{i}", "text": f"text {i}"} for i in range(40)]
     # What is read ahead is kept in half precision: let that lose nothing.
     arrays = [document(i).astype(np.float16).astype(np.float32) for i in range(40)]
-    with colxtr.Index.create(tmp_path / "whole", dim=DIM, n_centroids=32) as index:
+    with colxtr.Index.create(tmp_path / "whole", dim=DIM) as index:
         index.add_embeddings(texts, arrays)
         whole = index._generation.manifest.segments[0].name
-    with colxtr.Index.create(tmp_path / "parts", dim=DIM, n_centroids=32) as index:
+    with colxtr.Index.create(tmp_path / "parts", dim=DIM) as index:
         index.add_embeddings(texts, arrays)
         codec = index._generation.manifest.codec
         index.delete([f"d{i}" for i in range(40)])
@@ -267,10 +266,7 @@ def test_a_reader_follows_an_index_made_anew(index: colxtr.Index) -> None:
         assert answers(reader) == wanted == answers(reader)
 
 
-def test_outgrown_centroids_are_trained_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(build, "LEAST_GROWTH", 1e9)
+def test_outgrown_centroids_are_trained_anew(tmp_path: Path) -> None:
     with colxtr.Index.create(tmp_path / "index", dim=DIM) as index:
         index.add_embeddings(["first"], [document(12)])
         few = index.info().n_centroids

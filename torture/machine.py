@@ -38,7 +38,6 @@ LEVELS = 32, 96, 256  # so that segments of a few documents are large and small 
 IDS = st.lists(st.sampled_from([f"d{i}" for i in range(N_IDS)]), unique=True, max_size=6)
 SEEDS = st.integers(0, 10_000)
 FIRST = {f"first-{i}": 519 + 13 * i for i in range(8)}  # of 12 tokens; all have their centroids
-N_CENTROIDS = 24  # that `FIRST` is given by default
 PRECISION = 2e-3
 OPTIONS: tuple[dict[str, Any], ...] = (
     {},
@@ -98,14 +97,7 @@ class Life(RuleBasedStateMachine):
         self.seen = [made.digest(reader) for reader in self.readers]
 
     def _begun(self, path: Path) -> colxtr.Index:
-        """In half precision the centroids grow; else all histories have the same."""
-        index = colxtr.Index.create(
-            path,
-            dim=made.DIM,
-            n_bits=self.n_bits,
-            n_centroids=None if self.n_bits == 16 else N_CENTROIDS,
-            overwrite=True,
-        )
+        index = colxtr.Index.create(path, dim=made.DIM, n_bits=self.n_bits, overwrite=True)
         index.add_embeddings(*made.given(FIRST))
         return index
 

@@ -175,12 +175,8 @@ class Operation(NamedTuple):
 
 
 def base(path: Path, additions: int = 3) -> None:
-    """An index of several segments with deleted documents.
-
-    Of so many centroids: by default they may become more with each addition, and an interruption
-    makes two of one.
-    """
-    with colxtr.Index.create(path, dim=DIM, n_centroids=11) as index:
+    """An index of several segments with deleted documents."""
+    with colxtr.Index.create(path, dim=DIM) as index:
         index.add_embeddings(*given(named(0, 8, 505)))
         for i in range(additions):
             index.add_embeddings(*given(named(10 + 2 * i, 2, 40 + i)))

@@ -45,9 +45,9 @@ make bench-peers COLXTR_DATA=FOLDER_OF_COLLECTIONS
 
 makes a virtual environment for each engine (two of them bring a torch of their own, 5 GB each),
 encodes SciFact, 15 English collections and a Japanese one joined to 152,000 passages of up to 64
-tokens, and 12 English ones whole, makes 8 million synthetic tokens, builds all indexes, searches, and
-writes this page; all but SciFact with TACHIOM alone, the fastest of the others. Every step goes on
-where it was interrupted. `python -m bench.synthetic FOLDER --tokens NUMBER` and
+tokens, and 12 English ones whole, makes 8 million synthetic tokens, builds all indexes, searches,
+and writes this page; all but SciFact with TACHIOM alone, the fastest of the others. Every step goes
+on where it was interrupted. `python -m bench.synthetic FOLDER --tokens NUMBER` and
 `python -m bench.peers.complete FOLDER` make a corpus of any number of tokens.
 """
 

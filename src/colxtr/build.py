@@ -2,8 +2,7 @@
 
 Documents are read ahead, as many as there is room for; from a random sample of them the codec is
 trained, and from then on every batch is encoded, coded and forgotten. Whenever the codes in memory
-reach a bound, they become a segment, and a new generation is committed. Where the collection has
-grown by much, what is added gets more centroids. Knows nothing of search.
+reach a bound, they become a segment, and a new generation is committed. Knows nothing of search.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from colxtr.clustering import in_panels, number_of_centroids
+from colxtr.clustering import number_of_centroids
 from colxtr.codec import Codec, EncodedTokens
 from colxtr.cpus import available_cpus, in_order
 from colxtr.documents import Document
@@ -111,7 +110,6 @@ DEFAULT_LIMIT = 1_500_000_000
 PROCESS_BYTES = 150_000_000  # of Python and the libraries
 ENCODER_BYTES = 550_000_000  # of these with the built-in model at work
 LEAST_FREE_BYTES = 100_000_000
-LEAST_GROWTH = 0.125  # more centroids than there are: fewer are not worth a new codec
 CENTROID_COPIES = 5  # centroids, their sums, groups; in single precision, while they are trained
 
 
@@ -156,7 +154,6 @@ class IndexBuilder:
         meter: Meter = SILENT,
         committed: Callable[[Manifest, Sequence[Document]], None] = lambda m, d: None,
         superseded: Callable[[Sequence[str]], Mapping[str, Ordinals]] = lambda ids: {},
-        stored: Callable[[int], list[Embeddings]] = lambda n_tokens: [],
         at_once: bool = False,
     ) -> None:
         """Prepare.
@@ -172,15 +169,12 @@ class IndexBuilder:
                 are new.
             superseded: Told the ids of documents that are about to be committed, it says which
                 older ones they replace: as `with_deletions` has it.
-            stored: Gives embeddings of documents that the index holds, drawn by chance, up to so
-                many tokens or a few more.
             at_once: Commit nothing before `finish`.
         """
         self.folder, self.manifest, self.codec = folder, manifest, codec
         self._encode, self._settings = encode or _encode_none, settings or BuildSettings()
         self._meter, self._committed = meter, committed
-        self._superseded, self._stored, self._at_once = superseded, stored, at_once
-        self._stored_codec = codec  # of the generation last committed
+        self._superseded, self._at_once = superseded, at_once
         self._builder = SegmentBuilder()
         self._written: list[Path] = []  # files that wait for their commit
 
@@ -194,7 +188,8 @@ class IndexBuilder:
         stream = iter(items)
         with Waiting(self.folder, self.manifest.settings.dim, self._settings.room) as waiting:
             try:
-                stream = self._suited(stream, total, waiting)
+                if self.codec is None:
+                    stream = self._train(stream, total, waiting)
                 coders = min(available_cpus(), self._settings.coders)
                 with closing(in_order(Prepared.coded, self._prepared(stream), coders)) as coded:
                     for batch in coded:
@@ -213,7 +208,7 @@ class IndexBuilder:
             manifest = self._commit(documents)
         following = SegmentBuilder()
         # No call stands between these two, so no interruption can: a document is in either.
-        self.manifest, self._builder, self._stored_codec = manifest, following, self.codec
+        self.manifest, self._builder = manifest, following
         if not self._at_once:
             self._committed(manifest, documents)
 
@@ -229,7 +224,7 @@ class IndexBuilder:
         entry = SegmentEntry(name, len(documents), self._builder.n_tokens)
         paths += self._builder.write(self.folder, name)
         codec = manifest.codec
-        if self.codec is not None and self.codec is not self._stored_codec:
+        if codec is None and self.codec is not None:
             codec = f"codec-{self._number()}"
             paths.append(self.folder / f"{codec}.safetensors")
             write_codec(paths[-1], self.codec)
@@ -270,18 +265,11 @@ class IndexBuilder:
         made = iter(self._encode(missing) if missing else ())
         return [next(made) if i.embeddings is None else i.embeddings for i in batch]
 
-    def _suited(
-        self, stream: Iterator[Item], total: int | None, waiting: Waiting
-    ) -> Iterator[Item]:
-        """Let the codec suit what comes; returns the stream, with what was read ahead for it.
+    def _train(self, stream: Iterator[Item], total: int | None, waiting: Waiting) -> Iterator[Item]:
+        """Train the codec on the head of the stream; returns the stream, head included.
 
-        If a stream of embeddings breaks off already, what was read is added nevertheless. What is
-        added to other documents is not held up: the codec learns to suit what is stored.
+        If a stream of embeddings breaks off already, its head is kept nevertheless.
         """
-        if self.codec is not None:
-            if not self.manifest.settings.n_centroids:  # else so many and no more
-                self._grow()
-            return stream
         ended = False
         try:
             with self._meter.part("Reading ahead", total, "documents") as advance:
@@ -294,26 +282,16 @@ class IndexBuilder:
             total = len(waiting)
         elif total is None:
             total = 4 * len(waiting)  # a guess, for want of a better one
-        sample, n_tokens = self._sample(waiting, total)
-        if n_tokens:
-            self._train_on(sample, n_tokens)
+        self._train_on_some(waiting, total)
         return chain(waiting.released(), stream)
 
-    def _sample(self, waiting: Waiting, total: int) -> tuple[NDArray[np.float16], int]:
-        """Embeddings of enough documents drawn from those that wait; they keep those made for it.
-
-        Args:
-            waiting: Documents.
-            total: How many will come, roughly.
-
-        Returns:
-            (n, dim) embeddings, and how many tokens will come, roughly.
-        """
-        bounds, dim = self._settings, self.manifest.settings.dim
-        most = bounds.sample_bytes // (2 * dim)
+    def _train_on_some(self, waiting: Waiting, total: int) -> None:
+        """Train on enough documents drawn from those that wait; they keep the embeddings made."""
+        bounds = self._settings
+        most = bounds.sample_bytes // (2 * self.manifest.settings.dim)
         order = np.random.default_rng(self.manifest.settings.seed).permutation(len(waiting))
-        sampled = [np.empty((0, dim), np.float16)]
-        n_documents = n_tokens = expected = 0
+        sampled: list[NDArray[np.float16]] = []
+        n_tokens = 0
         drawn = iter(order.tolist())
         while batch := list(islice(drawn, bounds.batch_documents)):
             items = [waiting[i] for i in batch]
@@ -323,32 +301,14 @@ class IndexBuilder:
                 if item.embeddings is None:
                     waiting[i] = replace(item, embeddings=sampled[-1], counted=True)
                     self._meter(1)
-            n_documents += len(batch)
-            expected = n_tokens * total // n_documents
-            n_centroids = self._n_centroids(expected)
+            n_centroids = self._n_centroids(n_tokens * total // len(sampled))
             if n_tokens >= min(most, n_centroids * bounds.sample_tokens_per_centroid):
                 break
-        return np.concatenate(sampled), expected
-
-    def _grow(self) -> None:
-        """Add the centroids that are due for what is stored, and likely to come after it."""
-        assert self.codec is not None
-        settings, bounds = self.manifest.settings, self._settings
-        n_tokens = sum(
-            entry.n_tokens * (entry.n_documents - entry.n_deleted) // max(entry.n_documents, 1)
-            for entry in self.manifest.segments
-        )
-        more = number_of_centroids(n_tokens) - self.codec.n_centroids
-        if more < max(LEAST_GROWTH * self.codec.n_centroids, 1):
-            return
-        self._check_memory(self.codec.n_centroids + more, settings.dim)
-        most = bounds.sample_bytes // (2 * settings.dim)
-        stored = self._stored(min(more * bounds.sample_tokens_per_centroid, most))
-        if not stored:
-            return
-        sample = np.concatenate([rows.astype(np.float16) for rows in stored])
-        more = min(more, in_panels(len(sample) / 4))
-        self.codec = self.codec.grown(sample, more, seed=settings.seed, meter=self._meter)
+        if n_tokens:
+            estimate = n_tokens * total // len(sampled)
+            sample = np.concatenate(sampled)
+            sampled.clear()
+            self._train_on(sample, estimate)
 
     def _n_centroids(self, n_tokens: int) -> int:
         return self.manifest.settings.n_centroids or number_of_centroids(n_tokens)

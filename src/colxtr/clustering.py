@@ -33,12 +33,8 @@ def number_of_centroids(n_tokens: int) -> int:
     A multiple of 32 (the native module works on 32 at a time), and at most a quarter of the
     tokens, so that small collections do not get a centroid per token.
     """
-    return max(in_panels(min(16 * n_tokens**0.5, n_tokens / 4)), 1)
-
-
-def in_panels(wanted: float) -> int:
-    """At most so many centroids: beyond 32 a multiple of it."""
-    return int(wanted) // 32 * 32 if wanted > 32 else int(wanted)
+    wanted = int(min(16 * n_tokens**0.5, n_tokens / 4))
+    return max(wanted // 32 * 32 if wanted > 32 else wanted, 1)
 
 
 def nearest_of(centroids: NDArray[np.float32]) -> Nearest:

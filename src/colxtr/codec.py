@@ -152,32 +152,6 @@ class Codec:
             ).astype(np.float32)
         return cls(n_bits, arrays)
 
-    def grown(
-        self,
-        sample: NDArray[np.floating],
-        n_more: int,
-        *,
-        seed: int = 0,
-        threads: int | None = None,
-        meter: Meter = SILENT,
-    ) -> Codec:
-        """The same codec with more centroids behind its own: codes of this one are codes of that.
-
-        Args:
-            sample: (n, dim), n >= n_more, of the tokens that the centroids are for.
-            n_more: How many.
-            seed: Of everything random.
-            threads: None for all processors; the result does not depend on it.
-            meter: Shows the progress.
-        """
-        more = spherical_kmeans(sample, n_more, seed=seed, threads=threads, meter=meter)
-        more *= np.linalg.norm(to_float(self.arrays), axis=1).mean()  # all were shortened alike
-        arrays = {
-            name: np.concatenate([self.arrays[name], added])
-            for name, added in to_int8(self.rotated(more)).items()
-        }
-        return Codec(self.n_bits, {**self.arrays, **arrays})
-
     @property
     def dim(self) -> int:
         """Length of an embedding."""

@@ -77,8 +77,7 @@ class Index:
                 Without it and without `dim`, the built-in model.
             dim: Length of the embeddings, for an index that gets embeddings only.
             n_bits: Bits per dimension: 1, 2, 4, 8, or 16 for half precision without compression.
-            n_centroids: Default: 16 * sqrt(tokens), and more as the tokens become more; a number
-                that is given stays.
+            n_centroids: Default: 16 * sqrt(tokens).
             windows: Encode texts beyond the encoder's limit whole, in overlapping windows; False
                 cuts them.
             seed: Of everything random: the same documents give the same index.
@@ -285,10 +284,11 @@ class Index:
     ) -> int:
         """Add documents whose token embeddings are given.
 
-        Works as `add` does. For the centroids of a new index to suit all that comes, up to 8 GiB of
-        embeddings in half precision (31 million of 128 dimensions), or half of what the disk has
-        free, wait in a file without a name in the index's folder until the stream ends. If it
-        breaks off with an error, what waits is added; Ctrl-C loses it.
+        Works as `add` does. To the first documents of an index the codec is fitted, and for it to
+        suit all of them up to 8 GiB of embeddings in half precision (31 million of 128 dimensions),
+        or half of what the disk has free, wait in a file without a name in the index's folder
+        until the stream ends. Ctrl-C loses what waits; what another error of the stream leaves is
+        added.
 
         Args:
             ids: Ids, or whole documents if texts and metadata are to be stored too.

@@ -9,9 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from colxtr.build import BuildSettings, EncodeDocuments, IndexBuilder
 from colxtr.clustering import number_of_centroids
 from colxtr.progress import SILENT, Meter
@@ -74,22 +71,6 @@ def _merged(generation: Generation, chosen: slice, meter: Meter) -> tuple[Manife
         entries.insert(chosen.start or 0, entry)
         meter(entry.n_documents)
     return replace(manifest, segments=tuple(entries)), paths
-
-
-def sampled(generation: Generation, n_tokens: int) -> list[NDArray[np.float32]]:
-    """What the codes of some documents stand for, drawn by chance, of `n_tokens` or a few more."""
-    settings = generation.manifest.settings
-    if not generation.segments:
-        return []
-    live = np.concatenate([segment.live for segment in generation.segments])
-    drawn: list[NDArray[np.float32]] = []
-    for ordinal in np.random.default_rng(settings.seed).permutation(np.flatnonzero(live)).tolist():
-        if n_tokens <= 0:
-            break
-        segment = next(s for s in reversed(generation.segments) if s.first_ordinal <= ordinal)
-        drawn.append(segment.embeddings(ordinal - segment.first_ordinal, settings.dim))
-        n_tokens -= len(drawn[-1])
-    return drawn
 
 
 def has_outgrown(generation: Generation, n_tokens: int) -> bool:

@@ -1,4 +1,4 @@
-"""Items on their way in, and where they wait until the codec suits them.
+"""Items on their way in, and where those wait that are read before the codec is trained.
 
 The first wait in memory, the others in a file without a name: a codec that knows only how a stream
 begins suits its end badly. Knows nothing of coding or committing.

@@ -176,7 +176,6 @@ class Writer:
             meter=meter,
             committed=committed,
             superseded=ids.superseded,
-            stored=lambda n_tokens: upkeep.sampled(head.generation, n_tokens),
         )
 
     def delete(self, ids: Iterable[str]) -> int:
