@@ -60,16 +60,16 @@ def _merge(generation: Generation, chosen: slice, meter: Meter = SILENT) -> Mani
 def _merged(generation: Generation, chosen: slice, meter: Meter) -> tuple[Manifest, list[Path]]:
     manifest = generation.manifest
     n_centroids = generation.codec.n_centroids if generation.codec else 0
-    entries = list(manifest.segments)
+    entries, merged = list(manifest.segments), []
     paths: list[Path] = []
     segments = [segment for segment in generation.segments[chosen] if segment.live.any()]
-    entries[chosen] = []
     if segments:
         name = f"segment-{manifest.next_number}"
         manifest = replace(manifest, next_number=manifest.next_number + 1)
         entry, paths = merge(generation.folder, name, segments, n_centroids)
-        entries.insert(chosen.start or 0, entry)
+        merged = [entry]
         meter(entry.n_documents)
+    entries[chosen] = merged
     return replace(manifest, segments=tuple(entries)), paths
 
 
