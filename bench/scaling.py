@@ -55,30 +55,23 @@ def main() -> None:
 def build(folder: Path, n_tokens: int, n_queries: int) -> None:
     """Write index, queries, and what they cost."""
     world = synthetic.World.make(DIM, SEED)
-    lengths = synthetic.document_lengths(n_tokens, SEED)
-    targets = synthetic.query_targets(lengths, n_queries, SEED)
-    asked: dict[int, NDArray[np.float32]] = dict.fromkeys(targets.tolist(), np.empty(0, np.float32))
+    texts = synthetic.Texts.draw(n_tokens, SEED)
 
     def documents() -> Iterator[NDArray[np.float32]]:
-        ordinal = 0
-        for rows, some in synthetic.chunks_of(world, lengths, SEED):
-            for document in np.split(rows, np.cumsum(some)[:-1]):
-                if ordinal in asked:
-                    asked[ordinal] = document.copy()
-                ordinal += 1
-                yield document
+        for rows, some in synthetic.chunks_of(world, texts, SEED):
+            yield from np.split(rows, np.cumsum(some.lengths)[:-1])
 
     started = time.perf_counter()
     with Index.create(folder / "index", dim=DIM, overwrite=True) as index:
-        ids = map(str, range(len(lengths)))
-        index.add_embeddings(ids, documents(), total=len(lengths), progress=True)
+        n = len(texts.lengths)
+        index.add_embeddings(map(str, range(n)), documents(), total=n, progress=True)
     cost = {
         "build_s": time.perf_counter() - started,
         "build_cpu_s": time.process_time(),
         "build_peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
-    queries = synthetic.queries_of(world, [asked[d] for d in targets.tolist()], SEED)
-    np.save(folder / "queries.npy", queries)
+    targets = synthetic.query_targets(texts, n_queries, SEED)
+    np.save(folder / "queries.npy", synthetic.queries_of(world, texts, targets, SEED))
     (folder / "build.json").write_text(json.dumps(cost), encoding="utf-8")
 
 

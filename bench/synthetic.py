@@ -6,14 +6,16 @@ Writes to the folder OUT:
 
     vectors.npy   (tokens, dim) float16, length 1, document after document; may be mapped
     doclens.npy   (documents,) int64, tokens of each
-    queries.npy   (queries, 32, dim) float32, length 1: noisy tokens of one document each
-    targets.npy   (queries,) int64, the document that each query was made of
+    queries.npy   (queries, 32, dim) float32, length 1: of the subject of one document each
+    targets.npy   (queries,) int64, that document
 
-A token is a word in its context: the word's direction (Zipf's law; some words belong to topics,
-many are repeated), the document's topics, a direction that drifts along the text, and noise. All of
-these are stronger in some directions than in others, as `SPREAD` says. The strengths are chosen so
-that spectrum, likeness of a document's tokens, and cosine with the nearest of 16 * sqrt(tokens)
-centroids are about those of SciFact with the built-in model.
+A token is a word in its context: the word's direction (Zipf's law; some words belong to subjects,
+many are repeated), the document's direction, one that drifts along the text, and noise. Subjects
+are the leaves of a tree, and a document's direction is the sum of those of the nodes above it: so
+documents are alike in any degree, and scores fall with the logarithm of the rank, as those of text
+do. All directions are stronger in some dimensions than in others, as `SPREAD` says. The strengths
+are chosen so that what `bench/likeness.py` measures is about what it measures of joined real
+collections with the built-in model.
 """
 
 from __future__ import annotations
@@ -21,10 +23,11 @@ from __future__ import annotations
 import argparse
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,22 +35,58 @@ from numpy.typing import NDArray
 from colxtr.cpus import available_cpus
 
 Rows = NDArray[np.float32]
+Integers = NDArray[np.int64]
 
 N_WORDS = 30_000
 N_STEMS = 3_000  # words of one stem are alike
-OWN = 0.5  # strength of what sets a word apart from its stem
-N_TOPICS = 1_000
-TOPIC_WORDS = 200  # words that belong to a topic
-TOPIC_SHARE = 0.4  # of the tokens are words of the document's topics
-REPEATED = 0.5  # of the tokens are words that stood in the document before
+OWN = 0.4  # strength of what sets a word apart from its stem
+COMMON = 0.15  # strength of what all words share: embeddings do not average to zero
+GENERAL = 50  # the most frequent words belong to no subject
+BRANCHES, LEVELS = 8, 6  # of the tree of subjects; its root is no level
+N_DIRECTIONS = 4_096  # of nodes
+FINER = 0.95  # strength of a level to that of the level above it
+DOCUMENT_OWN = 0.2  # strength of what sets a document apart from its subject
+SUBJECT_WORDS = 50  # words that belong to a node
+SUBJECT_SHARE = 0.5  # of the tokens are words of one of the document's nodes
+REPEATED = 0.4  # of the tokens are words that stood in the document before
 SHORTEST, LONGEST = 80, 200  # documents, in tokens
 DRIFT = 12  # tokens after which the local context is another
-SPREAD = -0.35  # standard deviation along the i-th direction: i ** SPREAD
-TOPIC, LOCAL, NOISE = 0.65, 0.25, 0.25  # strengths beside the word's 1
+SPREAD = -0.17  # standard deviation along the i-th direction: i ** SPREAD
+DOCUMENT, LOCAL, NOISE = 0.9, 0.15, 0.15  # strengths beside the word's 1
+CONTEXTUAL = 0.9  # words differ by e to the power of it in how much of their document they take
 QUERY_TOKENS = 32
-QUERY_NOISE = 0.5
+QUERY_SUBJECT_SHARE = 0.9  # of a query's tokens are words of its nodes
+QUERY_COPIED = 0.15  # of a query's tokens are of the target's text
+QUERY_NOISE = 0.4
 READ_DOCUMENTS = 100  # at a time
-CHUNK_DOCUMENTS = 2_000  # made at a time by one thread, with a random generator of its own
+CHUNK_DOCUMENTS = 500  # made at a time by one thread, with a random generator of its own
+
+
+class Texts(NamedTuple):
+    """What is drawn of documents before their tokens.
+
+    Attributes:
+        lengths: (n_documents,) tokens of each.
+        subjects: (n_documents,) leaves of the tree.
+    """
+
+    lengths: Integers
+    subjects: Integers
+
+    @classmethod
+    def draw(cls, n_tokens: int, seed: int) -> Texts:
+        """Documents of `n_tokens` tokens together."""
+        random = np.random.default_rng([seed, 1 << 32])
+        lengths = random.integers(SHORTEST, LONGEST + 1, n_tokens // SHORTEST + 1)
+        ends = np.cumsum(lengths)
+        n = int(np.searchsorted(ends, n_tokens)) + 1
+        lengths = lengths[:n]
+        lengths[-1] -= ends[n - 1] - n_tokens
+        return cls(lengths, random.integers(0, BRANCHES**LEVELS, n))
+
+    def some(self, which: slice | Integers) -> Texts:
+        """Some of them."""
+        return Texts(self.lengths[which], self.subjects[which])
 
 
 @dataclass(frozen=True)
@@ -56,14 +95,14 @@ class World:
 
     Attributes:
         words: (N_WORDS, dim) directions, the most frequent word first.
-        topics: (N_TOPICS, dim) directions.
-        topic_words: (N_TOPICS, TOPIC_WORDS) numbers of words.
+        contextual: (N_WORDS, 1) how much of their document they take on.
+        directions: (N_DIRECTIONS, dim) of the nodes of the tree.
         basis: (dim, dim) turns independent values into directions with `SPREAD`.
     """
 
     words: Rows
-    topics: Rows
-    topic_words: NDArray[np.int64]
+    contextual: Rows
+    directions: Rows
     basis: Rows
 
     @classmethod
@@ -74,77 +113,104 @@ class World:
         scales = np.arange(1, dim + 1) ** SPREAD
         basis = (scales / np.sqrt(np.square(scales).sum()))[:, None] * rotation
         basis = basis.astype(np.float32)  # rows of normal values @ basis have about length 1
-        common = unit(_directions(random, 1, basis))  # embeddings do not average to zero
-        stems = unit(_directions(random, N_STEMS, basis) + 0.25 * common)
+        common = unit(_directions(random, 1, basis))
+        stems = unit(_directions(random, N_STEMS, basis) + COMMON * common)
         own = OWN * _directions(random, N_WORDS, basis)
         words = unit(stems[random.integers(0, N_STEMS, N_WORDS)] + own)
-        topics = unit(_directions(random, N_TOPICS, basis))
-        topic_words = random.integers(50, N_WORDS, (N_TOPICS, TOPIC_WORDS))
-        return cls(words, topics, topic_words, basis)
+        contextual = np.exp(CONTEXTUAL * random.standard_normal((N_WORDS, 1), np.float32))
+        return cls(words, contextual, unit(_directions(random, N_DIRECTIONS, basis)), basis)
 
-    @property
-    def dim(self) -> int:
-        """Length of a direction."""
-        return self.basis.shape[0]
-
-    def tokens(self, random: np.random.Generator, lengths: NDArray[np.int64]) -> Rows:
+    def tokens(
+        self, random: np.random.Generator, texts: Texts, subject_share: float = SUBJECT_SHARE
+    ) -> Rows:
         """The tokens of some documents, one after the other."""
+        lengths = texts.lengths
         n = int(lengths.sum())
         owners = np.repeat(np.arange(len(lengths)), lengths)
-        topics = random.integers(0, N_TOPICS, (len(lengths), 2))  # two topics a document
-        topic = topics[owners, random.integers(0, 2, n)]
+        level = random.integers(1, LEVELS + 1, n)
+        node = _node(texts.subjects[owners], level)
         word = np.where(
-            random.random(n) < TOPIC_SHARE,
-            self.topic_words[topic, _zipf(random, n, TOPIC_WORDS)],
+            random.random(n) < subject_share,
+            GENERAL + _hash(level, node, _zipf(random, n, SUBJECT_WORDS)) % (N_WORDS - GENERAL),
             _zipf(random, n, N_WORDS),
         )
         start = (np.cumsum(lengths) - lengths)[owners]
         earlier = start + (random.random(n) * (np.arange(n) - start)).astype(np.int64)
-        rows = self.words[np.where(random.random(n) < REPEATED, word[earlier], word)]
-        rows += TOPIC * self.topics[topics].mean(axis=1)[owners]
+        word = np.where(random.random(n) < REPEATED, word[earlier], word)
+        rows = DOCUMENT * self._documents(random, texts.subjects)[owners]
+        rows *= self.contextual[word]
+        rows += self.words[word]
         rows += LOCAL * _directions(random, n // DRIFT + 1, self.basis)[np.arange(n) // DRIFT]
         rows += NOISE * _directions(random, n, self.basis)
         return unit(rows)
+
+    def _documents(self, random: np.random.Generator, subjects: Integers) -> Rows:
+        """(n_documents, dim): the direction of each, of about length 1."""
+        levels = np.arange(1, LEVELS + 1)
+        strengths = FINER**levels
+        strengths *= np.sqrt((1 - DOCUMENT_OWN**2) / np.square(strengths).sum())
+        rows = DOCUMENT_OWN * _directions(random, len(subjects), self.basis)
+        for level, strength in zip(levels, strengths, strict=True):
+            of_nodes = _hash(level, _node(subjects, level)) % N_DIRECTIONS
+            rows += np.float32(strength) * self.directions[of_nodes]
+        return rows
 
 
 def write(out: Path, n_tokens: int, dim: int = 128, n_queries: int = 200, seed: int = 0) -> None:
     """Make a collection of `n_tokens` tokens in the folder `out`."""
     out.mkdir(parents=True, exist_ok=True)
     world = World.make(dim, seed)
-    lengths = document_lengths(n_tokens, seed)
-    np.save(out / "doclens.npy", lengths)
+    texts = Texts.draw(n_tokens, seed)
+    np.save(out / "doclens.npy", texts.lengths)
     shape = (n_tokens, dim)
     vectors = np.lib.format.open_memmap(out / "vectors.npy", "w+", np.float16, shape)
     end = 0
-    for rows, _ in chunks_of(world, lengths, seed):
+    for rows, _ in chunks_of(world, texts, seed):
         start, end = end, end + len(rows)
         vectors[start:end] = rows
     vectors.flush()
-    targets = query_targets(lengths, n_queries, seed)
-    starts = np.cumsum(lengths) - lengths
-    documents = [vectors[starts[d] : starts[d] + lengths[d]] for d in targets]
-    queries = queries_of(world, documents, seed)
-    np.save(out / "queries.npy", queries)
+    targets = query_targets(texts, n_queries, seed)
+    np.save(out / "queries.npy", queries_of(world, texts, targets, seed))
     np.save(out / "targets.npy", targets)
 
 
-def chunks_of(
-    world: World, lengths: NDArray[np.int64], seed: int
-) -> Iterator[tuple[Rows, NDArray[np.int64]]]:
-    """All tokens, some documents at a time: (tokens of the chunk, dim), and their lengths."""
-    chunks = (lengths[i : i + CHUNK_DOCUMENTS] for i in range(0, len(lengths), CHUNK_DOCUMENTS))
-
-    def make(number: int, some: NDArray[np.int64]) -> tuple[Rows, NDArray[np.int64]]:
-        return world.tokens(np.random.default_rng([seed, number]), some), some
-
+def chunks_of(world: World, texts: Texts, seed: int) -> Iterator[tuple[Rows, Texts]]:
+    """All tokens, some documents at a time: (tokens of the chunk, dim), and the documents."""
     with ThreadPoolExecutor(available_cpus()) as pool:
-        ahead: deque[Future[tuple[Rows, NDArray[np.int64]]]] = deque()
-        for number, some in enumerate(chunks):
-            ahead.append(pool.submit(make, number, some))
+        ahead: deque[Future[tuple[Rows, Texts]]] = deque()
+        for number in range(-(-len(texts.lengths) // CHUNK_DOCUMENTS)):
+            ahead.append(pool.submit(_chunk, world, texts, number, seed))
             if len(ahead) > available_cpus():
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
+
+
+def _chunk(world: World, texts: Texts, number: int, seed: int) -> tuple[Rows, Texts]:
+    some = texts.some(slice(number * CHUNK_DOCUMENTS, (number + 1) * CHUNK_DOCUMENTS))
+    return world.tokens(np.random.default_rng([seed, number]), some), some
+
+
+def query_targets(texts: Texts, n: int, seed: int) -> Integers:
+    """(n,) documents to ask for."""
+    return np.random.default_rng([seed, 2 << 32]).integers(0, len(texts.lengths), n)
+
+
+def queries_of(world: World, texts: Texts, targets: Integers, seed: int) -> Rows:
+    """(n, QUERY_TOKENS, dim): of the subjects of the targets, with some noisy tokens of them."""
+    random = np.random.default_rng([seed, 3 << 32])
+    asked = Texts(np.full(len(targets), QUERY_TOKENS), texts.subjects[targets])
+    queries = world.tokens(random, asked, QUERY_SUBJECT_SHARE)
+    queries = queries.reshape(len(targets), QUERY_TOKENS, -1)
+    for number, target in enumerate(targets.tolist()):
+        rows, some = _chunk(world, texts, target // CHUNK_DOCUMENTS, seed)
+        end = np.cumsum(some.lengths)[target % CHUNK_DOCUMENTS]
+        tokens = rows[end - texts.lengths[target] : end]
+        copied = np.flatnonzero(random.random(QUERY_TOKENS) < QUERY_COPIED)
+        queries[number, copied] = tokens[random.integers(0, len(tokens), len(copied))]
+        queries[number] += QUERY_NOISE * _directions(random, QUERY_TOKENS, world.basis)
+        unit(queries[number])
+    return queries
 
 
 def read_documents(folder: Path) -> Iterator[NDArray[np.float16]]:
@@ -161,6 +227,7 @@ def read_documents(folder: Path) -> Iterator[NDArray[np.float16]]:
 
 
 def unit(rows: Rows) -> Rows:
+    """Rows set to length 1, in place."""
     rows /= np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
     return rows
 
@@ -169,37 +236,26 @@ def _directions(random: np.random.Generator, n: int, basis: Rows) -> Rows:
     return random.standard_normal((n, len(basis)), dtype=np.float32) @ basis
 
 
-def _zipf(random: np.random.Generator, n: int, n_kinds: int) -> NDArray[np.int64]:
+def _zipf(random: np.random.Generator, n: int, n_kinds: int) -> Integers:
     """Numbers below `n_kinds`; r has a probability of about 1 / (r + 10)."""
     uniform = random.random(n)
     return (10 * (1 + n_kinds / 10) ** uniform - 10).astype(np.int64)
 
 
-def document_lengths(n_tokens: int, seed: int) -> NDArray[np.int64]:
-    """(n_documents,) tokens of each document."""
-    random = np.random.default_rng([seed, 1 << 32])
-    lengths = random.integers(SHORTEST, LONGEST + 1, n_tokens // SHORTEST + 1)
-    ends = np.cumsum(lengths)
-    n = int(np.searchsorted(ends, n_tokens)) + 1
-    lengths = lengths[:n]
-    lengths[-1] -= ends[n - 1] - n_tokens
-    return lengths
+def _node(subjects: Integers, level: Integers) -> Integers:
+    """The nodes of some levels above leaves, numbered within their levels."""
+    return subjects // BRANCHES ** (LEVELS - level)
 
 
-def query_targets(lengths: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
-    """(n,) documents to ask for."""
-    return np.random.default_rng([seed, 2 << 32]).integers(0, len(lengths), n)
-
-
-def queries_of(world: World, documents: Sequence[NDArray[np.floating]], seed: int) -> Rows:
-    """(n, QUERY_TOKENS, dim): noisy tokens of each document."""
-    random = np.random.default_rng([seed, 3 << 32])
-    queries = np.empty((len(documents), QUERY_TOKENS, world.dim), np.float32)
-    for query, tokens in zip(queries, documents, strict=True):
-        chosen = np.sort(random.integers(0, len(tokens), QUERY_TOKENS))
-        noise = QUERY_NOISE * _directions(random, QUERY_TOKENS, world.basis)
-        query[:] = unit(tokens[chosen].astype(np.float32) + noise)
-    return queries
+def _hash(*parts: Integers) -> Integers:
+    """Integers of at least 0 that look like chance; the same of the same parts (splitmix64)."""
+    value = np.zeros(1, np.uint64)  # arrays wrap round without a warning
+    for part in parts:
+        value = (value ^ np.asarray(part, np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
+        value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        value ^= value >> np.uint64(31)
+    return (value >> np.uint64(1)).astype(np.int64)
 
 
 def main() -> None:

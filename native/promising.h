@@ -13,7 +13,7 @@ namespace colxtr {
 
 struct Promise {
     std::size_t k = 10;
-    std::size_t first = 16;  // documents, before it is asked whether to go on
+    std::size_t first = 40;  // documents, before it is asked whether to go on
     double unlikely = 4;     // standard deviations
 };
 

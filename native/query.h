@@ -8,6 +8,7 @@
 // from 1 on: enough to choose which documents and tokens to look at.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -71,8 +72,11 @@ class Query {
     // of the number of query tokens, whose errors average out. Query tokens of little weight ask
     // for no token: 255.
     static constexpr float NEAR = 1.25f, LIGHT = 0.1f;  // docs/log.md, "Skimming"
+    static constexpr std::size_t SHORT = 6;  // tokens of a document for each query token
     const std::uint8_t* margins() const { return margins_.data(); }
     const std::uint8_t* least() const { return least_.data(); }
+    // Documents of so many tokens are looked at whole: most of their tokens would be near.
+    std::size_t short_document() const { return std::max(BLOCK, SHORT * n_tokens_); }
 
     // Tokens of one segment, and what is worked out of them.
     struct Block {

@@ -80,7 +80,7 @@ class Skimmer {
 
     void choose(Document& document) {
         document.near.resize(document.count);
-        if (document.count <= Query::BLOCK) {
+        if (document.count <= query_.short_document()) {
             document.n_near = document.count;
             std::iota(document.near.begin(), document.near.end(), 0);
         } else {

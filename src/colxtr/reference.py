@@ -332,7 +332,8 @@ def skimmed(query: Floats, document: Floats, centroids: Floats) -> float:
 
     A token is near if the level of its centroid is within a margin of the highest in the document,
     1.25 of the query token's length over the root of dimensions times query tokens, for a query
-    token of at least a tenth of the longest one's length; in a document of up to 64 tokens all are.
+    token of at least a tenth of the longest one's length; all are in a document of up to 64 tokens, or of
+    up to six for each query token.
 
     Args:
         query: (n_query_tokens, dim).
@@ -345,7 +346,7 @@ def skimmed(query: Floats, document: Floats, centroids: Floats) -> float:
     near = (of_centroids >= of_centroids.max(axis=1, keepdims=True) - margins[:, None])[
         lengths >= lengths.max() / 10
     ].any(axis=0)
-    near |= len(document) <= 64
+    near |= len(document) <= max(64, 6 * len(query))
     similarities = of_centroids * lengths.max() / 255 + query @ (document - centroids).T
     return float(similarities[:, near].max(axis=1).mean())
 
