@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from bench.peers.corpora import judged, tokenizer_of
 from bench.peers.layout import Corpus
 from bench.peers.run_colxtr import Colxtr
-from bench.scaling import found, latency_and_recall
+from bench.scaling import found, latency, recall
 from colxtr import Encoder, Index
 
 
@@ -47,7 +47,6 @@ def main() -> None:
         with indexed(corpus) as index:
             exact = [found(index, query, arguments.k, method="exact") for query in queries]
             for quality in map(float, arguments.qualities.split(",")):
-                p50, recall = latency_and_recall(index, queries, exact, quality, arguments.k)
                 line = {
                     "corpus": folder.name,
                     "documents": index.info().n_documents,
@@ -56,8 +55,8 @@ def main() -> None:
                     "query_tokens": round(sum(map(len, queries)) / len(queries), 1),
                     "k": arguments.k,
                     "quality": quality,
-                    "recall": recall,
-                    "p50_ms": p50,
+                    "recall": recall(index, queries, exact, quality, arguments.k),
+                    "p50_ms": latency(index, queries, quality, arguments.k),
                 }
                 print(json.dumps(line), flush=True)
 

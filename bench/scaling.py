@@ -5,8 +5,9 @@
 Tokens are made while the index is built (`synthetic.py`), so that 100 million of them need no file
 of 25 GB. An index that is there is used again. For each size: how long the build took and its peak
 memory, bytes a token, and for some qualities the median latency of a query of 32 tokens (one
-thread, embeddings given) and the share of the 10 best documents by exhaustive search, over the same
-decompressed tokens, that it finds. One JSON line each.
+thread, embeddings given) and the share that it finds of the 10 best documents by exhaustive search
+over the same decompressed tokens; with --truth, for which all tokens are made once more, of the 10
+best by exact MaxSim over the float embeddings too. One JSON line each.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import synthetic
+from bench.exact import exact_scores, top
 from colxtr import Index
 
 QUALITIES = (0.25, 0.5, 0.75)
@@ -37,7 +39,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="of the indexes")
     parser.add_argument("--tokens", default="1000000,8000000", help="sizes, with commas")
     parser.add_argument("--queries", type=int, default=100)
-    parser.add_argument("--exact", type=int, default=25, help="queries searched exhaustively too")
+    parser.add_argument("--exact", type=int, default=25, help="queries searched exactly too")
+    parser.add_argument("--truth", action="store_true", help="and by exact MaxSim over floats")
     parser.add_argument("--build", type=int, help=argparse.SUPPRESS)  # in a process of its own
     arguments = parser.parse_args()
     if arguments.build:
@@ -49,6 +52,8 @@ def main() -> None:
             options = ["--build", str(size), "--queries", str(arguments.queries)]
             command = [sys.executable, "-m", "bench.scaling", str(path), *options]
             subprocess.run(command, check=True)
+        if arguments.truth and len(read_truth(path)) < min(arguments.exact, arguments.queries):
+            write_truth(path, size, arguments.exact)
         print(json.dumps(measure(path, arguments.exact)), flush=True)
 
 
@@ -75,6 +80,22 @@ def build(folder: Path, n_tokens: int, n_queries: int) -> None:
     (folder / "build.json").write_text(json.dumps(cost), encoding="utf-8")
 
 
+def write_truth(folder: Path, n_tokens: int, n_queries: int) -> None:
+    """Write the best documents of the first queries by exact MaxSim, (n_queries, 10)."""
+    texts = synthetic.Texts.draw(n_tokens, SEED)
+    made = synthetic.chunks_of(synthetic.World.make(DIM, SEED), texts, SEED)
+    pairs = ((rows, some.lengths) for rows, some in made)
+    queries = np.load(folder / "queries.npy")[:n_queries]
+    scores = exact_scores(queries, pairs, len(texts.lengths), n_tokens)
+    np.save(folder / "truth.npy", top(scores, 10)[0])
+
+
+def read_truth(folder: Path) -> list[set[str]]:
+    """The ids of these documents; of no query if they were not written."""
+    path = folder / "truth.npy"
+    return [set(map(str, best)) for best in np.load(path).tolist()] if path.is_file() else []
+
+
 def measure(folder: Path, n_exact: int) -> dict[str, object]:
     """One line of the table."""
     queries = np.load(folder / "queries.npy")
@@ -87,27 +108,36 @@ def measure(folder: Path, n_exact: int) -> dict[str, object]:
         **json.loads((folder / "build.json").read_text("utf-8")),
     }
     exact = [found(index, query, method="exact") for query in queries[:n_exact]]
+    truth = read_truth(folder)
     for quality in QUALITIES:
-        p50, recall = latency_and_recall(index, queries, exact, quality)
-        result[f"p50_ms_{quality}"] = p50
-        result[f"recall_{quality}"] = recall
+        result[f"p50_ms_{quality}"] = latency(index, queries, quality)
+        result[f"recall_{quality}"] = recall(index, queries, exact, quality)
+        if truth:
+            result[f"true_recall_{quality}"] = recall(index, queries, truth, quality)
     return result
 
 
-def latency_and_recall(
+def latency(
+    index: Index, queries: Sequence[NDArray[np.float32]], quality: float, k: int = 10
+) -> float:
+    """Median milliseconds of a query."""
+    times = [min(timed(index, query, quality, k) for _ in range(ROUNDS)) for query in queries]
+    return round(1000 * statistics.median(times), 2)
+
+
+def recall(
     index: Index,
     queries: Sequence[NDArray[np.float32]],
-    exact: Sequence[set[str]],
+    best: Sequence[set[str]],
     quality: float,
     k: int = 10,
-) -> tuple[float, float]:
-    """Median milliseconds of a query, and the share that is found of the best of the first few."""
-    times = [min(timed(index, query, quality, k) for _ in range(ROUNDS)) for query in queries]
+) -> float:
+    """The share that is found of the best documents of the first queries, those that are given."""
     shares = [
-        len(found(index, query, k, quality=quality) & best) / len(best)
-        for query, best in zip(queries, exact, strict=False)
+        len(found(index, query, k, quality=quality) & of_query) / len(of_query)
+        for query, of_query in zip(queries, best, strict=False)
     ]
-    return round(1000 * statistics.median(times), 2), round(statistics.mean(shares), 4)
+    return round(statistics.mean(shares), 4)
 
 
 def found(index: Index, query: NDArray[np.float32], k: int = 10, **settings: object) -> set[str]:

@@ -228,10 +228,14 @@ nb::ndarray<nb::numpy, std::uint8_t> pack_values(Vector<std::uint64_t> values, u
 }
 
 nb::ndarray<nb::numpy, std::uint64_t> unpack_values(Vector<std::uint8_t> bytes, std::size_t count,
-                                                    unsigned width) {
+                                                    unsigned width, std::size_t begin,
+                                                    std::size_t end) {
     const Packed values = packed(bytes, count, width);
-    Result<std::uint64_t> result({count});
-    for (std::size_t i = 0; i < count; ++i) result.values[i] = values[i];
+    require(begin <= end && end <= count, "from " + std::to_string(begin) + " to " +
+                                              std::to_string(end) + " of " + std::to_string(count) +
+                                              " values");
+    Result<std::uint64_t> result({end - begin});
+    for (std::size_t i = begin; i < end; ++i) result.values[i - begin] = values[i];
     return result.take();
 }
 
@@ -484,7 +488,7 @@ NB_MODULE(_native, m) {
         "use_instruction_set", [](const std::string& name) { return use(name.c_str()); }, "name"_a);
 
     m.def("pack", &pack_values, "values"_a, "width"_a);
-    m.def("unpack", &unpack_values, "packed"_a, "count"_a, "width"_a);
+    m.def("unpack", &unpack_values, "packed"_a, "count"_a, "width"_a, "begin"_a, "end"_a);
 
     m.def("add_rows", &add_rows, "sums"_a.noconvert(), "rows"_a, "groups"_a);
 

@@ -72,7 +72,7 @@ class Query {
     // of the number of query tokens, whose errors average out. Query tokens of little weight ask
     // for no token: 255.
     static constexpr float NEAR = 1.25f, LIGHT = 0.1f;  // docs/log.md, "Skimming"
-    static constexpr std::size_t SHORT = 6;  // tokens of a document for each query token
+    static constexpr std::size_t SHORT = 6;             // tokens of a document for each query token
     const std::uint8_t* margins() const { return margins_.data(); }
     const std::uint8_t* least() const { return least_.data(); }
     // Documents of so many tokens are looked at whole: most of their tokens would be near.

@@ -243,6 +243,8 @@ def test_packed_integers_come_back(case: tuple[int, list[int]]) -> None:
     assert least <= width
     assert len(packed) == (len(values) * least + 7) // 8 + 8
     assert kernels.unpack(packed, len(values), least).tolist() == values
+    some = kernels.unpack(packed, len(values), least, len(values) // 3, len(values) // 2)
+    assert some.tolist() == values[len(values) // 3 : len(values) // 2]
 
 
 def test_packing_is_the_documented_one() -> None:
@@ -271,6 +273,13 @@ def test_unpacking_refuses_a_wrong_length() -> None:
 def test_unpacking_refuses_a_count_whose_bits_overflow() -> None:
     with pytest.raises(ValueError, match="fit a memory"):
         kernels.unpack(np.zeros(8, np.uint8), 2**61, 8)
+
+
+@pytest.mark.parametrize(("begin", "end"), [(0, 4), (3, 2), (4, 4)])
+def test_unpacking_refuses_values_that_are_not_there(begin: int, end: int) -> None:
+    packed, width = kernels.pack(np.arange(3, dtype=np.uint64))
+    with pytest.raises(ValueError, match="of 3 values"):
+        kernels.unpack(packed, 3, width, begin, end)
 
 
 def test_vectors_without_dimensions_are_refused() -> None:

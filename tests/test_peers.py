@@ -60,22 +60,6 @@ def test_latency_at_a_recall(recall: float, milliseconds: float | None) -> None:
 # -- corpora ------------------------------------------------------------------------------------
 
 
-def test_blocks_cover_all_documents_once() -> None:
-    starts = np.array([0, 5, 8, 30, 31, 36])
-    assert list(corpora.blocks(starts, size=8)) == [(0, 2), (2, 3), (3, 5)]
-
-
-def test_exact_top_is_maxsim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpora, "blocks", lambda starts: [(0, 2), (2, len(starts) - 1)])
-    corpus = make_corpus(tmp_path, [3, 1, 4, 2])
-    documents = np.split(corpus.vectors.astype(np.float32), corpus.starts[1:-1])
-    ids, scores = corpora.exact_top(corpus, 3)
-    for query, best, of_best in zip(corpus.queries, ids, scores, strict=True):
-        expected = np.array([(d @ query.T).max(axis=0).sum() for d in documents])
-        assert best.tolist() == np.argsort(-expected)[:3].tolist()
-        np.testing.assert_allclose(of_best, expected[best], rtol=1e-5)
-
-
 def test_token_ids_stand_for_the_embeddings() -> None:
     documents = [
         colxtr.Document("a", "A (small) test of token ids, no more.", "Title: here"),
@@ -309,6 +293,45 @@ def test_page() -> None:
         "- Peer: it broke",
     ):
         assert line in page
+
+
+def size(tokens: int, *points: tuple[str, float, float]) -> dict[str, Any]:
+    built = {"build_s": 5.0, "build_cpu_s": 6.0, "build_peak_mb": 70.0, "bytes_per_token": 39.0}
+    found = {
+        name: value
+        for quality, p50, recall in points
+        for name, value in {
+            f"p50_ms_{quality}": p50,
+            f"recall_{quality}": 0.99,
+            f"true_recall_{quality}": recall,
+        }.items()
+    }
+    return {"tokens": tokens} | built | found
+
+
+@pytest.mark.parametrize(
+    ("best", "against"),
+    [
+        (0.97, "| Peer | 0.950 | 0.1 | 10.0 | 40.0 | 4.0 | 10.0 |"),  # where theirs ends
+        (0.9, "| Peer | 0.900 | 0.1 | 10.0 | 12.0 | 4.0 | 3.0 |"),  # where ours ends
+    ],
+)
+def test_page_of_sizes(best: float, against: str) -> None:
+    """At the highest recall that both reach, a peer on its corpus and colxtr on its largest."""
+    corpora = {"synthetic": RESULTS["corpora"]["c"]}
+    results = RESULTS | {"corpora": corpora}
+    for part in "builds", "searches":
+        results[part] = [record | {"corpus": "synthetic"} for record in RESULTS[part]]
+    sizes = [size(1000, ("0.5", 1.0, 0.9)), size(100_000, ("0.5", 4.0, best))]
+    page = report.render(results | {"scaling": sizes})
+    for line in (
+        "| 1,000 | 5 | 6 | 70 | 39.0 | 0.5 | 1.0 | 0.990 | 0.900 |",
+        f"| 100,000 | 5 | 6 | 70 | 39.0 | 0.5 | 4.0 | 0.990 | {best:.3f} |",
+        "ms, 1,000 tokens | colxtr: ms, 100,000 tokens | ratio |",
+        against,
+    ):
+        assert line in page
+    assert "## Growth" not in report.render(results)
 
 
 def test_picture(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.peers.corpora import BLOCK, SEED, write_truth
+from bench.exact import BLOCK
+from bench.peers.corpora import SEED, write_truth
 from bench.peers.layout import Corpus
 from colxtr.progress import progress_bar
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from bench.exact import exact_scores, top
 from bench.peers.layout import TOP, Corpus
 from colxtr import Document, Encoder, EncoderConfig
 from colxtr.corpora import read_documents
@@ -32,7 +33,6 @@ ENGLISH = "acl_titles,awsdocs,clapnq,covidqa,cranfield,fairytaleqa,medquad,pubme
 ENGLISH += ",selqa,so_code,squadshifts,tldr,vaswani"
 SETS = ENGLISH + ",jaquad"
 SHARD = 1024  # documents between two notes of how far the encoding has come
-BLOCK = 16_384  # tokens compared with all queries at once
 SEED = 42
 
 
@@ -193,41 +193,11 @@ def _encoded(note: Path, what: dict[str, object]) -> int:
 
 
 def write_truth(corpus: Corpus) -> None:
-    """Write the best documents of each query by exact MaxSim over the float vectors.
-
-    A sum over query tokens, in float32 over the float16 vectors. Memory: `BLOCK` tokens (and one
-    document more) times all query tokens, and queries times documents.
-    """
-    ids, scores = exact_top(corpus, TOP)
-    np.savez(corpus.folder / "truth.npz", ids=ids, scores=scores)
-
-
-def exact_top(corpus: Corpus, k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Ordinals and scores of the `k` best documents of each query, (n_queries, k), best first."""
-    starts = corpus.starts
-    queries = np.concatenate(corpus.queries)
-    query_starts = np.cumsum([0, *map(len, corpus.queries[:-1])])
-    scores = np.empty((len(corpus.queries), len(corpus.doclens)), np.float32)
-    with progress_bar("Exact MaxSim", int(starts[-1]), "tokens") as advance:
-        for first, last in blocks(starts):
-            tokens = corpus.vectors[starts[first] : starts[last]].astype(np.float32)
-            similarities = tokens @ queries.T  # (n_tokens, n_query_tokens)
-            best = np.maximum.reduceat(similarities, starts[first:last] - starts[first], axis=0)
-            scores[:, first:last] = np.add.reduceat(best, query_starts, axis=1).T
-            advance(len(tokens))
-    k = min(k, scores.shape[1])
-    ids = np.argsort(-scores, axis=1, kind="stable")[:, :k].astype(np.int32)
-    return ids, np.take_along_axis(scores, ids, axis=1)
-
-
-def blocks(starts: NDArray[np.int64], size: int = BLOCK) -> Iterator[tuple[int, int]]:
-    """Cut documents into ranges of at most `size` tokens, or one document where it is longer."""
-    first = 0
-    while first < len(starts) - 1:
-        last = int(np.searchsorted(starts, starts[first] + size, side="right")) - 1
-        last = max(last, first + 1)
-        yield first, last
-        first = last
+    """Write the best documents of each query by exact MaxSim over the float16 vectors."""
+    size = len(corpus.doclens), len(corpus.vectors)
+    scores = exact_scores(corpus.queries, [(corpus.vectors, corpus.doclens)], *size)
+    ids, best = top(scores, TOP)
+    np.savez(corpus.folder / "truth.npz", ids=ids, scores=best)
 
 
 def _write_json(path: Path, value: object) -> None:

@@ -1,6 +1,6 @@
 """Results become docs/benchmarks.md and curves of latency against recall.
 
-    python -m bench.peers.report results.json [more.json] [--into docs]
+    python -m bench.peers.report results.json [more.json] [--scaling scaling.jsonl] [--into docs]
 
 All figures come from the results, of one machine; the words round them are `HEAD` and `RERUN`.
 Knows nothing of engines but which are ours.
@@ -21,6 +21,7 @@ from bench.peers.measures import Point, latency_at, pareto_front
 Results = dict[str, Any]
 
 TARGETS = 0.85, 0.90, 0.94  # recall@10, as far as a peer reaches it
+SYNTHETIC = "synthetic"  # the corpus whose tokens are of the kind of `bench.scaling`
 OURS = "colxtr"  # how the names of our own variants begin
 
 HEAD = """\
@@ -46,9 +47,10 @@ make bench-peers COLXTR_DATA=FOLDER_OF_COLLECTIONS
 makes a virtual environment for each engine (two of them bring a torch of their own, 5 GB each),
 encodes SciFact, 15 English collections and a Japanese one joined to 152,000 passages of up to 64
 tokens, and 12 English ones whole, makes 8 million synthetic tokens, builds all indexes, searches,
-and writes this page; all but SciFact with TACHIOM alone, the fastest of the others. Every step goes
-on where it was interrupted. `python -m bench.synthetic FOLDER --tokens NUMBER` and
-`python -m bench.peers.complete FOLDER` make a corpus of any number of tokens.
+and writes this page; all but SciFact with TACHIOM alone, the fastest of the others. Growth is an
+hour of it. Every step goes on where it was interrupted. `python -m bench.synthetic FOLDER --tokens
+NUMBER` and `python -m bench.peers.complete FOLDER` make a corpus of any number of tokens, and
+`python -m bench.likeness FOLDER ...` says how like those of text they are.
 """
 
 # Okabe and Ito's colours, told apart by all kinds of eyes; and a mark and a line for each, so that
@@ -87,9 +89,13 @@ class Row(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, nargs="+")
+    parser.add_argument("--scaling", type=Path, help="lines of `bench.scaling --truth`")
     parser.add_argument("--into", type=Path, default=Path("docs"), help="folder of the page")
     arguments = parser.parse_args()
     results = joined([json.loads(path.read_text("utf-8")) for path in arguments.results])
+    if arguments.scaling:
+        lines = arguments.scaling.read_text("utf-8").splitlines()
+        results["scaling"] = [json.loads(line) for line in lines]
     (arguments.into / "benchmarks.md").write_text(render(results), encoding="utf-8")
     for (corpus, threads), rows in by_curve(sorted_rows(results)).items():
         styles = dict(zip(results["versions"], STYLES, strict=False))
@@ -170,6 +176,8 @@ def render(results: Results) -> str:
             if name == corpus:
                 parts += [_equal_recall(rows, threads), _settings(rows, corpus, threads)]
         parts.append(_failures(corpus, results))
+    if sizes := results.get("scaling"):
+        parts += [_growth(sizes), _against_smaller(sizes[-1], results, curves)]
     return "\n".join(part for part in [*parts, RERUN] if part)
 
 
@@ -279,6 +287,68 @@ def _failures(corpus: str, results: Results) -> str:
         if record["corpus"] == corpus and "error" in record
     }
     return "Not measured:\n\n" + "".join(sorted(said)) if said else ""
+
+
+def _growth(sizes: Sequence[Results]) -> str:
+    """Our own figures at several sizes."""
+    lines = [
+        [
+            f"{size['tokens']:,}",
+            f"{size['build_s']:.0f}",
+            f"{size['build_cpu_s']:.0f}",
+            f"{size['build_peak_mb']:.0f}",
+            f"{size['bytes_per_token']:.1f}",
+            quality,
+            f"{point.milliseconds:.1f}",
+            f"{size['recall_' + quality]:.3f}",
+            f"{point.recall:.3f}",
+        ]
+        for size in sizes
+        for quality, point in _points(size).items()
+    ]
+    heads = "tokens, build s, build CPU s, build MB (mapped files too), bytes per token, quality"
+    heads += ", ms, of exhaustive search's best 10, recall@10"
+    return (
+        "## Growth\n\ncolxtr alone, 2 bits, one thread, on synthetic tokens that are made while "
+        "the index is built (`python -m bench.scaling`); median processor time of a query.\n\n"
+        + table(heads.split(", "), lines)
+    )
+
+
+def _points(size: Results) -> dict[str, Point]:
+    """What each quality gives at a size."""
+    qualities = [name.removeprefix("p50_ms_") for name in size if name.startswith("p50_ms_")]
+    return {q: Point(size[f"true_recall_{q}"], size[f"p50_ms_{q}"]) for q in qualities}
+
+
+def _against_smaller(
+    largest: Results, results: Results, curves: dict[tuple[str, int], list[Row]]
+) -> str:
+    """Us on the largest size, and peers on the synthetic corpus that they were built of."""
+    about, n_tokens = results["corpora"][SYNTHETIC], largest["tokens"]
+    built = {b["engine"]: b for b in results["builds"] if b["corpus"] == SYNTHETIC}
+    ours = _points(largest).values()
+    lines = []
+    for name, own in by_engine(curves[SYNTHETIC, 1]).items():
+        if name.startswith(OURS):
+            continue
+        points = [row.point for row in own]
+        recall = min(max(p.recall for p in points), max(p.recall for p in ours))
+        theirs, of_ours = latency_at(points, recall), latency_at(ours, recall)
+        assert theirs is not None
+        assert of_ours is not None
+        memory = built[name]["peak_mb"] / 1000
+        numbers = memory, memory * n_tokens / about["tokens"], theirs, of_ours, theirs / of_ours
+        lines.append([name, f"{recall:.3f}", *(f"{number:.1f}" for number in numbers)])
+    heads = ["engine", "recall@10", f"build GB, {about['tokens']:,} tokens", "in proportion"]
+    heads += [f"ms, {about['tokens']:,} tokens", f"{OURS}: ms, {n_tokens:,} tokens", "ratio"]
+    return (
+        f"The others are given all embeddings at once; those of {n_tokens:,} tokens are "
+        f"{n_tokens * 2 * about['dim'] / 1e9:.1f} GB in float16, and this machine has "
+        f"{results['machine']['memory_gb']}. They are not faster on them than on "
+        f"{about['tokens']:,} tokens of the same kind, so each ratio is the least that it would "
+        "be:\n\n" + table(heads, lines)
+    )
 
 
 def _settings_text(settings: Results) -> str:

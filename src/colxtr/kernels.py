@@ -44,7 +44,6 @@ __all__ = [
     "instruction_sets",
     "pack",
     "unpack",
-    "unpack_some",
     "use_instruction_set",
 ]
 
@@ -89,17 +88,11 @@ def pack(values: NDArray[np.uint64], width: int | None = None) -> tuple[NDArray[
     return _native.pack(values, width), width
 
 
-def unpack(packed: NDArray[np.uint8], count: int, width: int) -> NDArray[np.uint64]:
-    """The inverse of `pack`."""
-    return _native.unpack(packed, count, width)
-
-
-def unpack_some(packed: NDArray[np.uint8], begin: int, end: int, width: int) -> NDArray[np.uint64]:
-    """Those of packed integers from `begin` to `end`."""
-    first = begin // 8 * 8  # begins with a byte
-    slack = len(_native.pack(np.empty(0, np.uint64), width))
-    some = packed[first * width // 8 : (end * width + 7) // 8 + slack]
-    return _native.unpack(some, end - first, width)[begin - first :]
+def unpack(
+    packed: NDArray[np.uint8], count: int, width: int, begin: int = 0, end: int | None = None
+) -> NDArray[np.uint64]:
+    """The inverse of `pack`: of `count` integers those from `begin` to `end`, by default all."""
+    return _native.unpack(packed, count, width, begin, count if end is None else end)
 
 
 def in_row_blocks(

@@ -332,8 +332,8 @@ def skimmed(query: Floats, document: Floats, centroids: Floats) -> float:
 
     A token is near if the level of its centroid is within a margin of the highest in the document,
     1.25 of the query token's length over the root of dimensions times query tokens, for a query
-    token of at least a tenth of the longest one's length; all are in a document of up to 64 tokens, or of
-    up to six for each query token.
+    token of at least a tenth of the longest one's length. In a short document all are: of up to 64
+    tokens, or up to six for each query token.
 
     Args:
         query: (n_query_tokens, dim).

@@ -286,8 +286,7 @@ class Segment:
     def _unpacked(
         self, name: str, width: str, begin: int, end: int | None, limit: int
     ) -> NDArray[np.uint64]:
-        end = self.n_tokens if end is None else end
-        values = kernels.unpack_some(self.arrays[name], begin, end, self._widths[width])
+        values = kernels.unpack(self.arrays[name], self.n_tokens, self._widths[width], begin, end)
         if len(values) and values.max() >= limit:
             raise CorruptIndexError(f"{self.path}: damaged: one of its {name} is not below {limit}")
         return values
