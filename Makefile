@@ -96,8 +96,10 @@ bench-peers:
 	$(PEERS_BIN)/python -m bench.peers.compare --data $(PEERS) --environments $(PEERS)/environments \
 	  --corpora joined,whole,synthetic --engine 'colxtr, 2 bits' --engine 'colxtr, 4 bits' \
 	  --engine TACHIOM --output $(PEERS)/joined.json
-	$(PEERS_BIN)/python -m bench.scaling $(PEERS)/scaling --tokens 1000000,8000000,100000000 \
-	  --truth > $(PEERS)/scaling.jsonl
+	$(PEERS_BIN)/python -m bench.scaling $(PEERS)/scaling --tokens 1000000,8000000 --truth \
+	  --exact 100 > $(PEERS)/scaling.jsonl
+	$(PEERS_BIN)/python -m bench.scaling $(PEERS)/scaling --tokens 100000000 --truth \
+	  >> $(PEERS)/scaling.jsonl
 	$(PEERS_BIN)/python -m bench.peers.report $(PEERS)/results.json $(PEERS)/joined.json \
 	  --scaling $(PEERS)/scaling.jsonl
 

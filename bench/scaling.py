@@ -29,7 +29,7 @@ from bench import synthetic
 from bench.exact import exact_scores, top
 from colxtr import Index
 
-QUALITIES = (0.25, 0.5, 0.75)
+QUALITIES = (0.0, 0.25, 0.5, 0.75)
 ROUNDS = 3
 DIM, SEED = 128, 0
 

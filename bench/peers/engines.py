@@ -62,6 +62,8 @@ VARIANTS = (
             {"k_centroids": 10, "k_docs_to_score": 100},
             {"k": 10, "k_centroids": 10, "k_docs_to_score": 50},
             {"k": 10, "k_centroids": 10, "k_docs_to_score": 100},
+            {"k": 10, "k_centroids": 20, "k_docs_to_score": 200},
+            {"k": 10, "k_centroids": 40, "k_docs_to_score": 500, "ef_search": 60},
             {"k_centroids": 20, "k_docs_to_score": 100},
             {"k_centroids": 20, "k_docs_to_score": 200},
             {"k_centroids": 40, "k_docs_to_score": 500, "ef_search": 60},

@@ -21,7 +21,6 @@ from bench.peers.measures import Point, latency_at, pareto_front
 Results = dict[str, Any]
 
 TARGETS = 0.85, 0.90, 0.94  # recall@10, as far as a peer reaches it
-SYNTHETIC = "synthetic"  # the corpus whose tokens are of the kind of `bench.scaling`
 OURS = "colxtr"  # how the names of our own variants begin
 
 HEAD = """\
@@ -177,7 +176,7 @@ def render(results: Results) -> str:
                 parts += [_equal_recall(rows, threads), _settings(rows, corpus, threads)]
         parts.append(_failures(corpus, results))
     if sizes := results.get("scaling"):
-        parts += [_growth(sizes), _against_smaller(sizes[-1], results, curves)]
+        parts.append(_growth(sizes))
     return "\n".join(part for part in [*parts, RERUN] if part)
 
 
@@ -290,7 +289,8 @@ def _failures(corpus: str, results: Results) -> str:
 
 
 def _growth(sizes: Sequence[Results]) -> str:
-    """Our own figures at several sizes."""
+    """Our own figures at several sizes, of `bench.scaling`."""
+    mark = "p50_ms_"
     lines = [
         [
             f"{size['tokens']:,}",
@@ -299,55 +299,21 @@ def _growth(sizes: Sequence[Results]) -> str:
             f"{size['build_peak_mb']:.0f}",
             f"{size['bytes_per_token']:.1f}",
             quality,
-            f"{point.milliseconds:.1f}",
+            f"{size[mark + quality]:.1f}",
             f"{size['recall_' + quality]:.3f}",
-            f"{point.recall:.3f}",
+            f"{size['true_recall_' + quality]:.3f}",
         ]
         for size in sizes
-        for quality, point in _points(size).items()
+        for quality in (name.removeprefix(mark) for name in size if name.startswith(mark))
     ]
     heads = "tokens, build s, build CPU s, build MB (mapped files too), bytes per token, quality"
     heads += ", ms, of exhaustive search's best 10, recall@10"
     return (
         "## Growth\n\ncolxtr alone, 2 bits, one thread, on synthetic tokens that are made while "
-        "the index is built (`python -m bench.scaling`); median processor time of a query.\n\n"
+        "the index is built (`python -m bench.scaling`); median processor time of a query. The "
+        f"others are given all embeddings at once; those of {sizes[-1]['tokens']:,} tokens are "
+        f"{sizes[-1]['tokens'] * 256 / 1e9:.1f} GB in float16.\n\n"
         + table(heads.split(", "), lines)
-    )
-
-
-def _points(size: Results) -> dict[str, Point]:
-    """What each quality gives at a size."""
-    qualities = [name.removeprefix("p50_ms_") for name in size if name.startswith("p50_ms_")]
-    return {q: Point(size[f"true_recall_{q}"], size[f"p50_ms_{q}"]) for q in qualities}
-
-
-def _against_smaller(
-    largest: Results, results: Results, curves: dict[tuple[str, int], list[Row]]
-) -> str:
-    """Us on the largest size, and peers on the synthetic corpus that they were built of."""
-    about, n_tokens = results["corpora"][SYNTHETIC], largest["tokens"]
-    built = {b["engine"]: b for b in results["builds"] if b["corpus"] == SYNTHETIC}
-    ours = _points(largest).values()
-    lines = []
-    for name, own in by_engine(curves[SYNTHETIC, 1]).items():
-        if name.startswith(OURS):
-            continue
-        points = [row.point for row in own]
-        recall = min(max(p.recall for p in points), max(p.recall for p in ours))
-        theirs, of_ours = latency_at(points, recall), latency_at(ours, recall)
-        assert theirs is not None
-        assert of_ours is not None
-        memory = built[name]["peak_mb"] / 1000
-        numbers = memory, memory * n_tokens / about["tokens"], theirs, of_ours, theirs / of_ours
-        lines.append([name, f"{recall:.3f}", *(f"{number:.1f}" for number in numbers)])
-    heads = ["engine", "recall@10", f"build GB, {about['tokens']:,} tokens", "in proportion"]
-    heads += [f"ms, {about['tokens']:,} tokens", f"{OURS}: ms, {n_tokens:,} tokens", "ratio"]
-    return (
-        f"The others are given all embeddings at once; those of {n_tokens:,} tokens are "
-        f"{n_tokens * 2 * about['dim'] / 1e9:.1f} GB in float16, and this machine has "
-        f"{results['machine']['memory_gb']}. They are not faster on them than on "
-        f"{about['tokens']:,} tokens of the same kind, so each ratio is the least that it would "
-        "be:\n\n" + table(heads, lines)
     )
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import colxtr
 from bench.peers.driver import Engine, serve
 from bench.peers.layout import Corpus
+from colxtr import Hit, Index
 
 Embeddings = NDArray[np.float32]
 
@@ -24,22 +24,22 @@ class Colxtr(Engine):
     def build(self, corpus: Corpus, index: Path, options: dict[str, Any]) -> None:
         dim = corpus.vectors.shape[1]
         ids = map(str, range(len(corpus.doclens)))
-        with colxtr.Index.create(index, dim=dim, **options) as made:
+        with Index.create(index, dim=dim, **options) as made:
             made.add_embeddings(ids, _documents(corpus), total=len(corpus.doclens))
 
     def open(self, index: Path, threads: int) -> None:
-        self._index = colxtr.Index.open(index)
+        self._index = Index.open(index)
         self._threads = threads
 
-    def search(self, query: Embeddings, k: int, settings: dict[str, Any]) -> list[colxtr.Hit]:
+    def search(self, query: Embeddings, k: int, settings: dict[str, Any]) -> list[Hit]:
         threads = self._threads
         return self._index.search_embeddings(query, k, load_text=False, threads=threads, **settings)
 
-    def ordinals(self, result: list[colxtr.Hit]) -> Sequence[int]:
+    def ordinals(self, result: list[Hit]) -> Sequence[int]:
         return [int(hit.id) for hit in result]
 
     def search_all(self, queries: list[Embeddings], k: int, settings: dict[str, Any]) -> None:
-        def search(query: Embeddings) -> list[colxtr.Hit]:
+        def search(query: Embeddings) -> list[Hit]:
             return self._index.search_embeddings(query, k, load_text=False, threads=1, **settings)
 
         with ThreadPoolExecutor(self._threads) as pool:
