@@ -63,8 +63,8 @@ def build(folder: Path, n_tokens: int, n_queries: int) -> None:
     texts = synthetic.Texts.draw(n_tokens, SEED)
 
     def documents() -> Iterator[NDArray[np.float32]]:
-        for rows, some in synthetic.chunks_of(world, texts, SEED):
-            yield from np.split(rows, np.cumsum(some.lengths)[:-1])
+        for rows, lengths in synthetic.chunks_of(world, texts, SEED):
+            yield from np.split(rows, np.cumsum(lengths)[:-1])
 
     started = time.perf_counter()
     with Index.create(folder / "index", dim=DIM, overwrite=True) as index:
@@ -83,8 +83,7 @@ def build(folder: Path, n_tokens: int, n_queries: int) -> None:
 def write_truth(folder: Path, n_tokens: int, n_queries: int) -> None:
     """Write the best documents of the first queries by exact MaxSim, (n_queries, 10)."""
     texts = synthetic.Texts.draw(n_tokens, SEED)
-    made = synthetic.chunks_of(synthetic.World.make(DIM, SEED), texts, SEED)
-    pairs = ((rows, some.lengths) for rows, some in made)
+    pairs = synthetic.chunks_of(synthetic.World.make(DIM, SEED), texts, SEED)
     queries = np.load(folder / "queries.npy")[:n_queries]
     scores = exact_scores(queries, pairs, len(texts.lengths), n_tokens)
     np.save(folder / "truth.npy", top(scores, 10)[0])

@@ -22,17 +22,17 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from colxtr.cpus import available_cpus
+from colxtr.clustering import unit_length
+from colxtr.cpus import available_cpus, in_order
 
 Rows = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -84,10 +84,6 @@ class Texts(NamedTuple):
         lengths[-1] -= ends[n - 1] - n_tokens
         return cls(lengths, random.integers(0, BRANCHES**LEVELS, n))
 
-    def some(self, which: slice | Integers) -> Texts:
-        """Some of them."""
-        return Texts(self.lengths[which], self.subjects[which])
-
 
 @dataclass(frozen=True)
 class World:
@@ -113,12 +109,12 @@ class World:
         scales = np.arange(1, dim + 1) ** SPREAD
         basis = (scales / np.sqrt(np.square(scales).sum()))[:, None] * rotation
         basis = basis.astype(np.float32)  # rows of normal values @ basis have about length 1
-        common = unit(_directions(random, 1, basis))
-        stems = unit(_directions(random, N_STEMS, basis) + COMMON * common)
+        common = unit_length(_directions(random, 1, basis))
+        stems = unit_length(_directions(random, N_STEMS, basis) + COMMON * common)
         own = OWN * _directions(random, N_WORDS, basis)
-        words = unit(stems[random.integers(0, N_STEMS, N_WORDS)] + own)
+        words = unit_length(stems[random.integers(0, N_STEMS, N_WORDS)] + own)
         contextual = np.exp(CONTEXTUAL * random.standard_normal((N_WORDS, 1), np.float32))
-        return cls(words, contextual, unit(_directions(random, N_DIRECTIONS, basis)), basis)
+        return cls(words, contextual, unit_length(_directions(random, N_DIRECTIONS, basis)), basis)
 
     def tokens(
         self, random: np.random.Generator, texts: Texts, subject_share: float = SUBJECT_SHARE
@@ -142,7 +138,7 @@ class World:
         rows += self.words[word]
         rows += LOCAL * _directions(random, n // DRIFT + 1, self.basis)[np.arange(n) // DRIFT]
         rows += NOISE * _directions(random, n, self.basis)
-        return unit(rows)
+        return unit_length(rows)
 
     def _documents(self, random: np.random.Generator, subjects: Integers) -> Rows:
         """(n_documents, dim): the direction of each, of about length 1."""
@@ -174,21 +170,16 @@ def write(out: Path, n_tokens: int, dim: int = 128, n_queries: int = 200, seed: 
     np.save(out / "targets.npy", targets)
 
 
-def chunks_of(world: World, texts: Texts, seed: int) -> Iterator[tuple[Rows, Texts]]:
-    """All tokens, some documents at a time: (tokens of the chunk, dim), and the documents."""
-    with ThreadPoolExecutor(available_cpus()) as pool:
-        ahead: deque[Future[tuple[Rows, Texts]]] = deque()
-        for number in range(-(-len(texts.lengths) // CHUNK_DOCUMENTS)):
-            ahead.append(pool.submit(_chunk, world, texts, number, seed))
-            if len(ahead) > available_cpus():
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+def chunks_of(world: World, texts: Texts, seed: int) -> Iterator[tuple[Rows, Integers]]:
+    """All tokens, some documents at a time: (tokens of the chunk, dim), and the lengths."""
+    numbers = range(-(-len(texts.lengths) // CHUNK_DOCUMENTS))
+    return in_order(partial(_chunk, world, texts, seed), numbers, available_cpus())
 
 
-def _chunk(world: World, texts: Texts, number: int, seed: int) -> tuple[Rows, Texts]:
-    some = texts.some(slice(number * CHUNK_DOCUMENTS, (number + 1) * CHUNK_DOCUMENTS))
-    return world.tokens(np.random.default_rng([seed, number]), some), some
+def _chunk(world: World, texts: Texts, seed: int, number: int) -> tuple[Rows, Integers]:
+    which = slice(number * CHUNK_DOCUMENTS, (number + 1) * CHUNK_DOCUMENTS)
+    some = Texts(texts.lengths[which], texts.subjects[which])
+    return world.tokens(np.random.default_rng([seed, number]), some), some.lengths
 
 
 def query_targets(texts: Texts, n: int, seed: int) -> Integers:
@@ -203,13 +194,13 @@ def queries_of(world: World, texts: Texts, targets: Integers, seed: int) -> Rows
     queries = world.tokens(random, asked, QUERY_SUBJECT_SHARE)
     queries = queries.reshape(len(targets), QUERY_TOKENS, -1)
     for number, target in enumerate(targets.tolist()):
-        rows, some = _chunk(world, texts, target // CHUNK_DOCUMENTS, seed)
-        end = np.cumsum(some.lengths)[target % CHUNK_DOCUMENTS]
+        rows, lengths = _chunk(world, texts, seed, target // CHUNK_DOCUMENTS)
+        end = np.cumsum(lengths)[target % CHUNK_DOCUMENTS]
         tokens = rows[end - texts.lengths[target] : end]
         copied = np.flatnonzero(random.random(QUERY_TOKENS) < QUERY_COPIED)
         queries[number, copied] = tokens[random.integers(0, len(tokens), len(copied))]
         queries[number] += QUERY_NOISE * _directions(random, QUERY_TOKENS, world.basis)
-        unit(queries[number])
+        queries[number] = unit_length(queries[number])
     return queries
 
 
@@ -224,12 +215,6 @@ def read_documents(folder: Path) -> Iterator[NDArray[np.float16]]:
             some = lengths[first : first + READ_DOCUMENTS]
             rows = np.fromfile(file, np.float16, int(some.sum()) * dim).reshape(-1, dim)
             yield from np.split(rows, np.cumsum(some)[:-1])
-
-
-def unit(rows: Rows) -> Rows:
-    """Rows set to length 1, in place."""
-    rows /= np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
-    return rows
 
 
 def _directions(random: np.random.Generator, n: int, basis: Rows) -> Rows:

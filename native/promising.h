@@ -12,9 +12,9 @@
 namespace colxtr {
 
 struct Promise {
-    std::size_t k = 10;
-    std::size_t first = 40;  // documents, before it is asked whether to go on
-    double unlikely = 4;     // standard deviations
+    std::size_t k;
+    std::size_t first;  // documents, before it is asked whether to go on
+    double unlikely;    // standard deviations
 };
 
 // The k best by MaxSim of documents that are given with estimates of it, the largest first, equals

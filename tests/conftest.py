@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -13,6 +16,7 @@ import pytest
 from colxtr import kernels
 
 ROOT = Path(__file__).parent.parent
+JsonLines = Callable[..., list[dict[str, Any]]]  # of a module with a `main`, and its arguments
 
 # How fast a busy machine makes examples says nothing about what is tested.
 hypothesis.settings.register_profile(
@@ -48,3 +52,15 @@ def data_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no collections at {folder}; set COLXTR_DATA to a folder of BEIR collections")
     return folder
+
+
+@pytest.fixture
+def json_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> JsonLines:
+    """Runs a module that prints JSON lines, and returns what they hold."""
+
+    def run(module: Any, *arguments: object) -> list[dict[str, Any]]:
+        monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, arguments)])
+        module.main()
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    return run

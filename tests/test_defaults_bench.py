@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from bench import defaults
+from conftest import JsonLines
 from made import Clustered
 
 DIM = 128  # of the built-in model
@@ -31,28 +30,16 @@ def corpus(tmp_path: Path) -> Path:
     return folder
 
 
-def lines_of(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object
-) -> list[dict[str, Any]]:
-    monkeypatch.setattr(sys, "argv", ["defaults", *map(str, arguments)])
-    defaults.main()
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-
-def test_a_small_corpus(
-    corpus: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_small_corpus(corpus: Path, json_lines: JsonLines) -> None:
     for _ in range(2):  # the second time the index is there
-        lines = lines_of(monkeypatch, capsys, corpus, "--qualities", "0.5,1", "--k", 3)
+        lines = json_lines(defaults, corpus, "--qualities", "0.5,1", "--k", 3)
         assert [line["quality"] for line in lines] == [0.5, 1]
         assert {line["recall"] for line in lines} == {1}  # so few are searched exhaustively
         assert (lines[0]["documents"], lines[0]["queries"]) == (40, 2)
         assert lines[0]["query_tokens"] == 2.5
 
 
-def test_long_queries(
-    corpus: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_long_queries(corpus: Path, json_lines: JsonLines) -> None:
     """Those of the corpus's collections that are judged and so long."""
     queries = {
         "a": "short",
@@ -68,8 +55,8 @@ def test_long_queries(
     (collection / "qrels" / "test.tsv").write_text(judgements + "a\t1\t1\n")
     (collection / "qrels" / "train.tsv").write_text(judgements + "b\t1\t1\n")
     options = ("--collections", corpus.parent, "--query-tokens", "4,12")
-    (line,) = lines_of(monkeypatch, capsys, corpus, *options)
+    (line,) = json_lines(defaults, corpus, *options)
     assert (line["queries"], line["recall"]) == (1, 1)
     assert 4 <= line["query_tokens"] <= 12
     with pytest.raises(SystemExit, match="no query of made has 30 to 32 tokens"):
-        lines_of(monkeypatch, capsys, corpus, *options[:3], "30,32")
+        json_lines(defaults, corpus, *options[:3], "30,32")

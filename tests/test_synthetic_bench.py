@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +10,8 @@ from numpy.typing import NDArray
 
 from bench import exact, likeness, scaling, synthetic
 from bench.peers.layout import Corpus
+from colxtr import reference
+from conftest import JsonLines
 
 N_TOKENS = 200_000
 
@@ -25,14 +24,6 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     return Corpus.open(folder)
 
 
-def lines_of(
-    module: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object
-) -> list[dict[str, Any]]:
-    monkeypatch.setattr(sys, "argv", ["program", *map(str, words)])
-    module.main()
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-
 # -- exact --------------------------------------------------------------------------------------
 
 
@@ -42,14 +33,23 @@ def test_blocks_cover_all_documents_once() -> None:
 
 
 def maxsim_of_all(corpus: Corpus) -> NDArray[np.float64]:
+    """Sums over the query tokens, (n_queries, n_documents)."""
     documents = np.split(corpus.vectors.astype(np.float64), corpus.starts[1:-1])
     return np.array(
-        [[(d @ query.T).max(axis=0).sum() for d in documents] for query in corpus.queries]
+        [
+            [len(query) * reference.maxsim(query, document) for document in documents]
+            for query in corpus.queries
+        ]
     )
 
 
+@pytest.fixture(scope="module")
+def expected(corpus: Corpus) -> NDArray[np.float64]:
+    return maxsim_of_all(corpus)
+
+
 @pytest.mark.parametrize("parts", [1, 7])
-def test_exact_scores_are_maxsim(corpus: Corpus, parts: int) -> None:
+def test_exact_scores_are_maxsim(corpus: Corpus, expected: NDArray[np.float64], parts: int) -> None:
     """However many documents come at a time; more than a block of tokens if all do."""
     assert len(corpus.vectors) > exact.BLOCK
     which = np.array_split(np.arange(len(corpus.doclens)), parts)
@@ -58,7 +58,6 @@ def test_exact_scores_are_maxsim(corpus: Corpus, parts: int) -> None:
         for some in which
     ]
     size = len(corpus.doclens), len(corpus.vectors)
-    expected = maxsim_of_all(corpus)
     scores = exact.exact_scores(corpus.queries, pairs, *size)
     np.testing.assert_allclose(scores, expected, rtol=1e-5)
     ids, best = exact.top(scores, 3)
@@ -71,7 +70,7 @@ def test_exact_scores_are_maxsim(corpus: Corpus, parts: int) -> None:
 # -- synthetic ----------------------------------------------------------------------------------
 
 
-def test_written_tokens_are_those_that_are_made(corpus: Corpus, tmp_path: Path) -> None:
+def test_written_tokens_are_those_that_are_made(corpus: Corpus) -> None:
     world, texts = synthetic.World.make(128, 0), synthetic.Texts.draw(N_TOKENS, 0)
     made = np.concatenate([rows for rows, _ in synthetic.chunks_of(world, texts, 0)])
     assert np.array_equal(made.astype(np.float16), corpus.vectors)
@@ -81,9 +80,9 @@ def test_written_tokens_are_those_that_are_made(corpus: Corpus, tmp_path: Path) 
     np.testing.assert_allclose(np.linalg.norm(made, axis=1), 1, atol=1e-5)
 
 
-def test_queries_ask_for_their_targets(corpus: Corpus) -> None:
+def test_queries_ask_for_their_targets(corpus: Corpus, expected: NDArray[np.float64]) -> None:
     targets = np.load(corpus.folder / "targets.npy")
-    best, _ = exact.top(maxsim_of_all(corpus).astype(np.float32), 1)
+    best, _ = exact.top(expected.astype(np.float32), 1)
     assert np.mean(best[:, 0] == targets) > 0.9
     np.testing.assert_allclose(np.linalg.norm(corpus.queries, axis=2), 1, atol=1e-5)
 
@@ -98,18 +97,16 @@ REAL = {  # of joined real collections with the built-in model, docs/log.md; Sci
 }
 
 
-def test_likeness(
-    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_likeness(corpus: Corpus, expected: NDArray[np.float64], json_lines: JsonLines) -> None:
     """Synthetic tokens are like real ones where the number of documents does not matter."""
-    (line,) = lines_of(likeness, monkeypatch, capsys, corpus.folder)
+    (line,) = json_lines(likeness, corpus.folder)
     for name, (least, most) in REAL.items():
         assert least < line[name] < most, (name, line)
     tokens = corpus.vectors.astype(np.float64)
     values = np.linalg.eigvalsh(tokens.T @ tokens)[::-1]
     assert line["spectrum"][1] == pytest.approx(values[:8].sum() / values.sum(), abs=6e-4)
     assert line["alike_across"] == pytest.approx((tokens.mean(axis=0) ** 2).sum(), abs=6e-4)
-    scores = np.sort(maxsim_of_all(corpus) / synthetic.QUERY_TOKENS)[:, ::-1]
+    scores = np.sort(expected / synthetic.QUERY_TOKENS)[:, ::-1]
     assert line["score"] == pytest.approx(np.median(scores[:, 9]), abs=6e-4)
     assert line["below_tenth"]["100"] == pytest.approx(
         np.median(scores[:, 9] - scores[:, 99]), abs=6e-4
@@ -120,12 +117,10 @@ def test_likeness(
 # -- scaling ------------------------------------------------------------------------------------
 
 
-def test_scaling(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_scaling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, json_lines: JsonLines) -> None:
     monkeypatch.setattr(scaling, "ROUNDS", 1)
     words = tmp_path, "--tokens", N_TOKENS, "--queries", 30, "--exact", 30, "--truth"
-    (line,) = lines_of(scaling, monkeypatch, capsys, *words)
+    (line,) = json_lines(scaling, *words)
     assert line["tokens"] == N_TOKENS
     assert line["recall_0.5"] > 0.95
     assert 0.85 < line["true_recall_0.5"] < line["recall_0.5"]  # two bits are not exact
@@ -133,5 +128,5 @@ def test_scaling(
     synthetic.write(tmp_path / "same", N_TOKENS, n_queries=30)
     scores = maxsim_of_all(Corpus.open(tmp_path / "same"))
     assert np.mean(truth == np.argsort(-scores, axis=1)[:, :10]) > 0.99  # float16 there
-    (again,) = lines_of(scaling, monkeypatch, capsys, *words)
+    (again,) = json_lines(scaling, *words)
     assert again["build_s"] == line["build_s"]  # the index was kept
