@@ -172,11 +172,17 @@ def write(out: Path, n_tokens: int, dim: int = 128, n_queries: int = 200, seed: 
 
 def chunks_of(world: World, texts: Texts, seed: int) -> Iterator[tuple[Rows, Integers]]:
     """All tokens, some documents at a time: (tokens of the chunk, dim), and the lengths."""
-    numbers = range(-(-len(texts.lengths) // CHUNK_DOCUMENTS))
-    return in_order(partial(_chunk, world, texts, seed), numbers, available_cpus())
+    make = partial(chunk, world, texts, seed)
+    return in_order(make, range(n_chunks(texts)), available_cpus())
 
 
-def _chunk(world: World, texts: Texts, seed: int, number: int) -> tuple[Rows, Integers]:
+def n_chunks(texts: Texts) -> int:
+    """How many chunks these documents are made in."""
+    return -(-len(texts.lengths) // CHUNK_DOCUMENTS)
+
+
+def chunk(world: World, texts: Texts, seed: int, number: int) -> tuple[Rows, Integers]:
+    """One of them: (tokens of the chunk, dim), and the lengths of its documents."""
     which = slice(number * CHUNK_DOCUMENTS, (number + 1) * CHUNK_DOCUMENTS)
     some = Texts(texts.lengths[which], texts.subjects[which])
     return world.tokens(np.random.default_rng([seed, number]), some), some.lengths
@@ -194,7 +200,7 @@ def queries_of(world: World, texts: Texts, targets: Integers, seed: int) -> Rows
     queries = world.tokens(random, asked, QUERY_SUBJECT_SHARE)
     queries = queries.reshape(len(targets), QUERY_TOKENS, -1)
     for number, target in enumerate(targets.tolist()):
-        rows, lengths = _chunk(world, texts, seed, target // CHUNK_DOCUMENTS)
+        rows, lengths = chunk(world, texts, seed, target // CHUNK_DOCUMENTS)
         end = np.cumsum(lengths)[target % CHUNK_DOCUMENTS]
         tokens = rows[end - texts.lengths[target] : end]
         copied = np.flatnonzero(random.random(QUERY_TOKENS) < QUERY_COPIED)

@@ -137,7 +137,7 @@ def test_a_corpus_that_does_not_fit_together_is_refused(tmp_path: Path) -> None:
     make_corpus(tmp_path, [4, 4])
     np.save(tmp_path / "doclens.npy", np.array([4, 5]))
     with pytest.raises(SystemExit, match="9 tokens"):
-        Corpus.open(tmp_path)
+        _ = Corpus.open(tmp_path).vectors
 
 
 # -- comparison ---------------------------------------------------------------------------------

@@ -200,8 +200,8 @@ def describe_corpus(corpus: Corpus, n_queries: int) -> Results:
     lengths = [len(query) for query in corpus.queries[:n_queries]]
     return {
         "documents": len(corpus.doclens),
-        "tokens": len(corpus.vectors),
-        "dim": corpus.vectors.shape[1],
+        "tokens": corpus.n_tokens,
+        "dim": corpus.queries[0].shape[1],
         "queries": n_queries,
         "tokens_per_query": statistics.mean(lengths),
     }

@@ -39,15 +39,25 @@ def complete(folder: Path) -> None:
 
 def nearest_items(vectors: NDArray[np.float16], n_items: int) -> NDArray[np.int64]:
     """For each vector the most similar of `n_items` vectors chosen by chance; int64 (n_tokens,)."""
-    chosen = np.random.default_rng(SEED).choice(len(vectors), n_items, replace=False)
-    items = vectors[np.sort(chosen)].astype(np.float32)
+    items = choose_items(vectors, n_items)
     ids = np.empty(len(vectors), np.int64)
     with progress_bar("Naming tokens", len(vectors), "tokens") as advance:
         for start in range(0, len(vectors), BLOCK):
-            block = vectors[start : start + BLOCK].astype(np.float32)
-            ids[start : start + len(block)] = (block @ items.T).argmax(axis=1)
+            block = vectors[start : start + BLOCK]
+            ids[start : start + len(block)] = nearest(block, items)
             advance(len(block))
     return ids
+
+
+def choose_items(vectors: NDArray[np.floating], n_items: int) -> NDArray[np.float32]:
+    """Some of the vectors, chosen by chance; (n_items, dim)."""
+    chosen = np.random.default_rng(SEED).choice(len(vectors), n_items, replace=False)
+    return vectors[np.sort(chosen)].astype(np.float32)
+
+
+def nearest(block: NDArray[np.floating], items: NDArray[np.float32]) -> NDArray[np.int64]:
+    """For each vector the number of the most similar item; int64 (n,)."""
+    return (block.astype(np.float32, copy=False) @ items.T).argmax(axis=1)
 
 
 if __name__ == "__main__":

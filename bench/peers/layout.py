@@ -1,6 +1,6 @@
 """The files of a corpus of token embeddings. Knows nothing of engines and of text.
 
-vectors.npy         float16 (n_tokens, dim)
+vectors.npy         float16 (n_tokens, dim); absent where indexes were built without it (parts.py)
 doclens.npy         int32 (n_documents,): tokens of each document, never 0
 token_ids.npy       int64 (n_tokens,): vocabulary ids; optional
 queries.npy         float32 (n_query_tokens, dim), or (n_queries, query_length, dim)
@@ -11,6 +11,7 @@ truth.npz           ids int32 and scores float32, (n_queries, 100), of exact Max
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,33 +20,41 @@ from numpy.typing import NDArray
 TOP = 100  # documents of the truth, and of every search
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Corpus:
-    """One corpus, its vectors mapped.
+    """One corpus.
 
     Attributes:
         folder: Where it lies.
-        vectors: float16 (n_tokens, dim), read from the disk as they are touched.
         doclens: int32 (n_documents,).
         queries: One float32 (n_tokens, dim) for each query.
     """
 
     folder: Path
-    vectors: NDArray[np.float16]
     doclens: NDArray[np.int32]
     queries: list[NDArray[np.float32]]
 
     @classmethod
     def open(cls, folder: Path) -> Corpus:
-        """Open a corpus, and see that its arrays fit together."""
-        vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+        """Open a corpus."""
         doclens = np.load(folder / "doclens.npy").astype(np.int32)
-        if doclens.sum() != len(vectors) or not doclens.all():
+        return cls(folder, doclens, read_queries(folder))
+
+    @cached_property
+    def vectors(self) -> NDArray[np.float16]:
+        """(n_tokens, dim), read from the disk as they are touched."""
+        found: NDArray[np.float16] = np.load(self.folder / "vectors.npy", mmap_mode="r")
+        if self.n_tokens != len(found) or not self.doclens.all():
             raise SystemExit(
-                f"{folder}: doclens.npy speaks of {doclens.sum():,} tokens in documents of at "
-                f"least {doclens.min()}, vectors.npy of {len(vectors):,}; make the corpus again"
+                f"{self.folder}: doclens.npy speaks of {self.n_tokens:,} tokens in documents of at "
+                f"least {self.doclens.min()}, vectors.npy of {len(found):,}; make the corpus again"
             )
-        return cls(folder, vectors, doclens, read_queries(folder))
+        return found
+
+    @property
+    def n_tokens(self) -> int:
+        """Of all documents."""
+        return int(self.doclens.sum())
 
     @property
     def starts(self) -> NDArray[np.int64]:
