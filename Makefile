@@ -7,7 +7,7 @@
 #   make neon       the kernels of 64-bit ARM in an emulator (needs a cross compiler and qemu)
 #   make torture    the proofs of docs/reliability.md in full (hours): faults, kills, damage, fuzz
 #   make bench      the figures of docs/log.md, from the collections in $COLXTR_DATA
-#   make bench-peers  docs/benchmarks.md: other engines on the same embeddings (12 GB of them)
+#   make bench-peers  docs/benchmarks.md: other engines on the same embeddings (45 GB of disk)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -41,7 +41,8 @@ format: $(VENV)/.installed-dev
 SANITIZED := build/sanitize
 SANITIZERS = $(shell $(CXX) -print-file-name=libasan.so)
 SANITIZED_TESTS := tests/test_kernels.py tests/test_codec.py tests/test_search.py \
-    tests/test_shortlist.py tests/test_filtered_search.py tests/test_life.py \
+    tests/test_probing.py tests/test_shortlist.py tests/test_filtered_search.py \
+    tests/test_life.py \
     --deselect tests/test_filtered_search.py::test_the_command_line_filters
 ifneq ($(and $(filter Linux,$(shell uname -s)),$(findstring /,$(SANITIZERS))),)
 sanitize: $(VENV)/.installed-dev
@@ -100,8 +101,13 @@ bench-peers:
 	  --exact 100 > $(PEERS)/scaling.jsonl
 	$(PEERS_BIN)/python -m bench.scaling $(PEERS)/scaling --tokens 100000000 --truth \
 	  >> $(PEERS)/scaling.jsonl
+	OMP_NUM_THREADS=1 $(PEERS_BIN)/python -m bench.peers.parts $(PEERS)/synthetic100 \
+	  --scaling $(PEERS)/scaling/100000000 --environments $(PEERS)/environments --tokens 100000000
+	$(PEERS_BIN)/python -m bench.peers.compare --data $(PEERS) --environments $(PEERS)/environments \
+	  --corpora synthetic100 --engine 'colxtr, 2 bits' --engine TACHIOM --threads 1 \
+	  --output $(PEERS)/large.json
 	$(PEERS_BIN)/python -m bench.peers.report $(PEERS)/results.json $(PEERS)/joined.json \
-	  --scaling $(PEERS)/scaling.jsonl
+	  $(PEERS)/large.json --scaling $(PEERS)/scaling.jsonl
 
 clean:
 	rm -rf $(VENV) $(TRAIN_VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

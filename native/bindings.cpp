@@ -83,10 +83,30 @@ const float* table(const std::optional<Vector<float>>& array, const char* name) 
     return array->data();
 }
 
+// Each centroid once, and groups that are not empty.
+void require_groups(const Vector<std::uint32_t>& grouped, const Vector<std::uint32_t>& ends,
+                    std::size_t n_centroids) {
+    require_size(grouped, 0, n_centroids, "grouped");
+    std::vector<bool> seen(n_centroids);
+    for (std::size_t i = 0; i < n_centroids; ++i) {
+        require(grouped(i) < n_centroids && !seen[grouped(i)],
+                "grouped does not hold each centroid once");
+        seen[grouped(i)] = true;
+    }
+    std::size_t end = 0;
+    for (std::size_t g = 0; g < ends.shape(0); ++g) {
+        require(ends(g) > end, "group_ends does not ascend");
+        end = ends(g);
+    }
+    require(end == n_centroids, "group_ends does not end with the last centroid");
+}
+
 void make_codec(Codec* self, unsigned n_bits, Matrix<std::int8_t> centroids,
                 Vector<float> centroid_scales, std::optional<Matrix<std::int8_t>> codebook,
                 std::optional<Vector<float>> codebook_scale, std::optional<Matrix<float>> rotation,
-                std::optional<Vector<float>> gains, std::optional<Vector<float>> lengths) {
+                std::optional<Vector<float>> gains, std::optional<Vector<float>> lengths,
+                std::optional<Vector<std::uint32_t>> grouped,
+                std::optional<Vector<std::uint32_t>> group_ends) {
     require(n_bits == 1 || n_bits == 2 || n_bits == 4 || n_bits == 8 || n_bits == HALF,
             "n_bits is " + std::to_string(n_bits) + "; 1, 2, 4, 8 or 16 are possible");
     Codec::Parameters p;
@@ -113,6 +133,13 @@ void make_codec(Codec* self, unsigned n_bits, Matrix<std::int8_t> centroids,
         p.rotation = rotation->data();
         p.gains = table(gains, "gains");
         if (lengths) p.lengths = table(lengths, "lengths");
+    }
+    require(grouped.has_value() == group_ends.has_value(), "grouped goes with group_ends");
+    if (grouped) {
+        require_groups(*grouped, *group_ends, p.n_centroids);
+        p.grouped = grouped->data();
+        p.group_ends = group_ends->data();
+        p.n_groups = group_ends->shape(0);
     }
     new (self) Codec(p);
 }
@@ -330,7 +357,7 @@ void make_collection(MappedCollection* self, nb::handle_t<Codec> codec, nb::list
 }
 
 void make_query(Query* self, const Codec& codec, Matrix<float> embeddings, std::size_t n_probe,
-                std::size_t threads, bool levels) {
+                std::size_t threads, bool levels, std::size_t most_kept) {
     require_size(embeddings, 1, codec.dim(), "embeddings");
     require(embeddings.shape(0) > 0, "a query needs at least one token");
     require(n_probe <= codec.n_centroids(), "n_probe is " + std::to_string(n_probe) + "; up to " +
@@ -340,7 +367,8 @@ void make_query(Query* self, const Codec& codec, Matrix<float> embeddings, std::
     require(!levels || (n_probe > 0 && !codec.is_half() && !codec.has_lengths()),
             "levels go with probes, codes, and tokens of length 1");
     nb::gil_scoped_release release;
-    new (self) Query(codec, embeddings.data(), embeddings.shape(0), n_probe, threads, levels);
+    new (self)
+        Query(codec, embeddings.data(), embeddings.shape(0), n_probe, threads, levels, most_kept);
 }
 
 nb::ndarray<nb::numpy, std::uint32_t> probes(const Query& query) {
@@ -352,10 +380,10 @@ nb::ndarray<nb::numpy, std::uint32_t> probes(const Query& query) {
 
 nb::ndarray<nb::numpy, std::uint8_t> levels_of(const Query& query) {
     require(query.has_levels(), "the query was made without levels");
-    const std::size_t n = query.n_tokens();
-    Result<std::uint8_t> levels({query.codec().n_centroids(), n});
-    for (std::size_t c = 0; c < query.codec().n_centroids(); ++c)
-        std::copy_n(query.levels(c), n, levels.values + c * n);
+    const std::size_t n = query.n_tokens(), n_lists = query.probed().size();
+    Result<std::uint8_t> levels({n_lists, n});
+    for (std::size_t list = 0; list < n_lists; ++list)
+        std::copy_n(query.probed_levels(list), n, levels.values + list * n);
     return levels.take();
 }
 
@@ -512,7 +540,8 @@ NB_MODULE(_native, m) {
     nb::class_<Codec>(m, "Codec")
         .def("__init__", &make_codec, "n_bits"_a, "centroids"_a, "centroid_scales"_a,
              "codebook"_a = nb::none(), "codebook_scale"_a = nb::none(), "rotation"_a = nb::none(),
-             "gains"_a = nb::none(), "lengths"_a = nb::none())
+             "gains"_a = nb::none(), "lengths"_a = nb::none(), "grouped"_a = nb::none(),
+             "group_ends"_a = nb::none())
         .def("encode", &encode, "embeddings"_a, "centroids"_a);
 
     nb::class_<MappedSegment>(m, "Segment")
@@ -526,7 +555,7 @@ NB_MODULE(_native, m) {
 
     nb::class_<Query>(m, "Query")
         .def("__init__", &make_query, nb::keep_alive<1, 2>(), "codec"_a, "embeddings"_a,
-             "n_probe"_a = 0, "threads"_a = 1, "levels"_a = false)
+             "n_probe"_a = 0, "threads"_a = 1, "levels"_a = false, "most_kept"_a = 0)
         .def("probes", &probes)
         .def("levels", &levels_of)
         .def("skim", &document_scores<skim>, "collection"_a, "ordinals"_a)

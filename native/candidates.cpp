@@ -311,7 +311,7 @@ Candidates::Candidates(const Query& query, const Collection& collection, const P
     for (const Stretch& each : stretches) centroids.push_back(each.centroid);
     std::vector<const float*> bases(stretches.size());
     query.find_bases(centroids.data(), centroids.size(),
-                     lease_->bases.of((centroids.size() + ROWS) * query.stride()), bases.data());
+                     lease_->bases.of(query.spare_room(centroids.size())), bases.data());
     const Work work{stretches, bases, probed, share};
     if (shortlist)
         pool_promising(work, *shortlist, pooling);

@@ -14,6 +14,9 @@ Codec::Codec(const Parameters& p)
       n_centroids_(p.n_centroids),
       centroids_(p.centroids, p.centroids + p.n_centroids * p.dim),
       centroid_scales_(p.centroid_scales, p.centroid_scales + p.n_centroids) {
+    if (p.n_groups > 0)
+        groups_ =
+            ProbeGroups(p.centroids, p.centroid_scales, p.dim, p.grouped, p.group_ends, p.n_groups);
     if (is_half()) return;
     const std::size_t width = 8 / n_bits_;
     codebook_.assign(p.codebook, p.codebook + n_codewords(n_bits_) * width);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "probe_groups.h"
 #include "trellis.h"
 
 namespace colxtr {
@@ -29,6 +30,10 @@ class Codec {
         float codebook_scale = 0;               // codebook_scale
         const float* gains = nullptr;           // (256), ascending
         const float* lengths = nullptr;  // (256), ascending; null if all tokens have length 1
+        // Of probe_groups.h; null without.
+        const std::uint32_t* grouped = nullptr;     // (n_centroids)
+        const std::uint32_t* group_ends = nullptr;  // (n_groups)
+        std::size_t n_groups = 0;
     };
 
     static std::size_t n_codewords(unsigned n_bits) {
@@ -47,6 +52,7 @@ class Codec {
 
     const std::int8_t* centroids() const { return centroids_.data(); }  // (n_centroids, dim)
     const float* centroid_scales() const { return centroid_scales_.data(); }
+    const ProbeGroups& groups() const { return groups_; }
     const std::int8_t* codebook() const { return codebook_.data(); }
     // Dimensions of a codeword; 0 with HALF.
     std::size_t codeword_width() const { return 8 / n_bits_; }
@@ -80,6 +86,7 @@ class Codec {
     std::vector<float> centroid_scales_, rotation_, gains_, lengths_;
     float codebook_scale_ = 0;
     TrellisCoder trellis_;  // not with 8 bits
+    ProbeGroups groups_;
 };
 
 }  // namespace colxtr

@@ -17,31 +17,27 @@ const std::uint32_t* first_from(const std::uint32_t* begin, const std::uint32_t*
 }  // namespace
 
 std::vector<Stretch> find_lists(const Query& query, const Collection& collection, bool all) {
-    std::vector<std::uint32_t> probed = query.probes();
-    std::sort(probed.begin(), probed.end());
-    probed.erase(std::unique(probed.begin(), probed.end()), probed.end());
+    const std::vector<std::uint32_t>& probed = query.probed();
     std::vector<Stretch> found;
     for (const Segment* segment : collection.segments) {
-        const auto add = [&](std::size_t list) {
+        const auto add = [&](std::size_t list, std::size_t which) {
             found.push_back({segment, segment->list_centroids[list], segment->list_offsets[list],
-                             segment->list_offsets[list + 1]});
+                             segment->list_offsets[list + 1], which});
         };
         if (all) {
-            for (std::size_t list = 0; list < segment->n_lists; ++list) add(list);
+            for (std::size_t list = 0; list < segment->n_lists; ++list) add(list, 0);
             continue;
         }
         if (segment->numbered_by_centroid) {
-            for (const std::uint32_t centroid : probed) {
-                if (centroid >= segment->n_lists) break;
-                add(centroid);
-            }
+            for (std::size_t i = 0; i < probed.size() && probed[i] < segment->n_lists; ++i)
+                add(probed[i], i);
             continue;
         }
         const std::uint32_t *begin = segment->list_centroids, *end = begin + segment->n_lists;
         const std::uint32_t* at = begin;
-        for (const std::uint32_t centroid : probed) {
-            at = first_from(at, end, centroid);
-            if (at != end && *at == centroid) add(static_cast<std::size_t>(at - begin));
+        for (std::size_t i = 0; i < probed.size(); ++i) {
+            at = first_from(at, end, probed[i]);
+            if (at != end && *at == probed[i]) add(static_cast<std::size_t>(at - begin), i);
         }
     }
     return found;

@@ -14,6 +14,7 @@ struct Stretch {  // neighbouring tokens of one list
     const Segment* segment;
     std::uint32_t centroid;
     std::size_t begin, end;
+    std::size_t probed = 0;  // which of `Query::probed`, if that is what was looked for
 };
 
 // The lists of the centroids that some query token probes, or all there are: segment by segment, by

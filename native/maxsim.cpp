@@ -31,18 +31,18 @@ class Reader {
         Read& read = blocks_[at_];
         *document = read.document;
         if (*document == count_) return nullptr;
-        query_.find_bases(read.centroids, read.block.count, read.rows.data(), read.block.bases);
+        query_.find_bases(read.centroids, read.block.count, read.spare.data(), read.block.bases);
         return &read.block;
     }
 
  private:
     struct Read {
         Read(const Query& query, std::size_t none)
-            : block(query), document(none), rows(Query::BLOCK * query.stride()) {}
+            : block(query), document(none), spare(query.spare_room(Query::BLOCK)) {}
         Query::Block block;
         std::size_t document;  // count_ for none
         std::uint32_t centroids[Query::BLOCK];
-        Buffer<float> rows;  // the products of these
+        Buffer<float> spare;
     };
 
     static constexpr std::size_t AHEAD = 3;  // asked for | list known | scored

@@ -7,6 +7,7 @@
 
 #include "bits.h"
 #include "kernels.h"
+#include "probing.h"
 #include "rows.h"
 #include "threads.h"
 
@@ -15,10 +16,6 @@ namespace colxtr {
 namespace {
 constexpr float NONE = -std::numeric_limits<float>::infinity();
 constexpr std::size_t CENTROIDS = 512;  // of one piece of work: their rows stay in a near cache
-// Products that are kept for the tokens to come: writing and reading more costs more than to
-// multiply again with the few centroids that these have.
-constexpr std::size_t KEPT_BYTES = std::size_t{8} << 20;
-constexpr std::size_t KEPT_BESIDE_LEVELS = std::size_t{2} << 20;  // few tokens ask for them then
 
 std::uint8_t to_level(float level) {
     return static_cast<std::uint8_t>(
@@ -31,23 +28,24 @@ std::size_t up_to_tile(std::size_t count) { return (count + ROWS - 1) / ROWS * R
 }  // namespace
 
 Query::Query(const Codec& codec, const float* embeddings, std::size_t n_tokens, std::size_t n_probe,
-             std::size_t threads, bool levels)
+             std::size_t threads, bool levels, std::size_t most_kept)
     : codec_(codec),
       n_tokens_(n_tokens),
       threads_(threads),
       columns_(stride() * codec.dim()),
+      rows_(n_tokens * codec.dim()),
       scales_(stride()),
       weights_(stride()),
       lengths_(stride()),
       factors_(stride()),
-      steps_(stride()),
       margins_(stride()),
-      least_(stride()) {
+      least_(stride()),
+      has_levels_(levels) {
     Buffer<float> rotated(n_tokens * codec.dim());
     codec.rotate(embeddings, n_tokens, rotated.data());
     quantise(rotated.data());
     if (levels) measure_levels();
-    meet_centroids(n_probe, levels);
+    meet_centroids(n_probe, most_kept);
     if (codec.is_half()) {
         half_columns_ = Panels(embeddings, n_tokens, codec.dim());
         for (std::size_t i = 0; i < reach_.size(); ++i) reach_[i] *= scales_[i];
@@ -71,7 +69,7 @@ void Query::quantise(const float* embeddings) {
         const float inverse = largest > 0 ? 127 / largest : 0;
         std::int8_t* column = columns_.data() + i / STRIP * STRIP * dim + i % STRIP * 4;
         for (std::size_t d = 0; d < dim; ++d)
-            column[d / 4 * 4 * STRIP + d % 4] =
+            rows_[i * dim + d] = column[d / 4 * 4 * STRIP + d % 4] =
                 static_cast<std::int8_t>(std::nearbyint(embedding[d] * inverse));
     }
 }
@@ -85,7 +83,6 @@ void Query::measure_levels() {
     const float near = NEAR / std::sqrt(static_cast<float>(n_tokens_ * codec_.dim()));
     for (std::size_t i = 0; i < n_tokens_; ++i) {
         factors_[i] = MOST_LEVEL / longest * scales_[i];
-        steps_[i] = scales_[i] > 0 ? 1 / factors_[i] : 0;
         margins_[i] = to_level(near * MOST_LEVEL / longest * lengths_[i]);
         if (lengths_[i] >= LIGHT * longest) least_[i] = 0;
     }
@@ -123,28 +120,93 @@ void Query::multiply_block(const std::uint32_t* centroids, std::size_t count, fl
     kernels().score(rows, count, codec_.dim(), columns_.data(), stride() / STRIP, into);
 }
 
-void Query::find_bases(const std::uint32_t* centroids, std::size_t count, float* rows,
+void Query::find_bases(const std::uint32_t* centroids, std::size_t count, float* spare,
                        const float** bases) const {
     if (codec_.is_half()) return;
-    for (std::size_t r = 0; r < count; ++r)
-        bases[r] = products_ ? products_ + centroids[r] * stride() : rows + r * stride();
-    if (products_) return;
+    if (products_) {
+        for (std::size_t r = 0; r < count; ++r) bases[r] = products_ + centroids[r] * stride();
+        return;
+    }
     for (std::size_t done = 0; done < count; done += BLOCK)
-        multiply_block(centroids + done, std::min(BLOCK, count - done), rows + done * stride());
+        find_block(centroids + done, std::min(BLOCK, count - done), spare + done * row_size(),
+                   bases + done);
 }
 
-// The products of all centroids with all tokens, and the nearest centroids of each token: looked
-// for while a piece of the products is still in the cache.
-void Query::meet_centroids(std::size_t n_probe, bool levels) {
+void Query::find_block(const std::uint32_t* centroids, std::size_t count, float* spare,
+                       const float** bases) const {
+    OnceRows& known = lease_->known;
+    std::uint32_t claimed[BLOCK], places[BLOCK];
+    std::size_t n_claimed = 0, n_missing = 0;
+    for (std::size_t r = 0; r < count; ++r) {
+        bases[r] = known.find(centroids[r]);
+        if (bases[r]) continue;
+        ++n_missing;
+        const std::uint32_t place = known.claim(centroids[r]);
+        if (place == OnceRows::NONE) continue;
+        claimed[n_claimed] = centroids[r];
+        places[n_claimed++] = place;
+    }
+    if (n_missing == 0) return;
+    if (n_claimed > 0) {
+        known.make_room(*std::max_element(places, places + n_claimed));
+        multiply_block(claimed, n_claimed, spare);
+    }
+    for (std::size_t i = 0; i < n_claimed; ++i) {
+        float* row = known.at(places[i]);
+        std::copy_n(spare + i * stride(), stride(), row);
+        add_levels(row);
+        known.publish(claimed[i], places[i]);
+    }
+    for (std::size_t r = 0; r < count; ++r) {
+        if (!bases[r]) bases[r] = known.find(centroids[r]);
+        if (bases[r]) continue;
+        float* row = spare + r * row_size();  // another thread is at it: the same once more
+        multiply_block(centroids + r, 1, row);
+        add_levels(row);
+        bases[r] = row;
+    }
+}
+
+// The nearest centroids of each token; the products with all of them, if they are worth keeping.
+void Query::meet_centroids(std::size_t n_probe, std::size_t most_kept) {
+    std::vector<Top> nearest;
+    const bool keep = n_probe == 0 || codec_.n_centroids() * stride() * sizeof(float) <= most_kept;
+    if (!keep && groups_help(codec_.groups(), n_tokens_, codec_.n_centroids(), n_probe)) {
+        Buffer<float> lengths(stride());
+        for (std::size_t i = 0; i < n_tokens_; ++i)
+            if (scales_[i] > 0) lengths[i] = lengths_[i] / scales_[i];
+        const ProbingTokens tokens{n_tokens_,       stride(),     codec_.dim(),
+                                   columns_.data(), rows_.data(), lengths.data()};
+        nearest = probe_groups(codec_.groups(), tokens, codec_.n_centroids(), n_probe, threads_);
+    }
+    if (nearest.empty()) nearest = nearest_of_all(n_probe, keep);
+    if (n_probe == 0) return;
+    if (!products_) lease_->known.reset(codec_.n_centroids(), row_size());
+    probes_.resize(n_tokens_ * n_probe);  // 0 where the token is not a number
+    for (std::size_t i = 0; i < n_tokens_; ++i) {
+        const std::vector<Scored> found = nearest[i].sorted();
+        for (std::size_t p = 0; p < found.size(); ++p)
+            probes_[i * n_probe + p] = static_cast<std::uint32_t>(found[p].number);
+        reach_.push_back(found.empty() ? 0 : found.back().score);
+    }
+    probed_ = probes_;
+    std::sort(probed_.begin(), probed_.end());
+    probed_.erase(std::unique(probed_.begin(), probed_.end()), probed_.end());
+    if (!has_levels_) return;
+    std::vector<const float*> bases(probed_.size());
+    Buffer<float> spare(spare_room(probed_.size()));
+    find_bases(probed_.data(), probed_.size(), spare.data(), bases.data());
+    for (const float* base : bases) probed_levels_.push_back(levels(base));
+}
+
+// Looked for while a piece of the products is still in the cache.
+std::vector<Top> Query::nearest_of_all(std::size_t n_probe, bool keep) {
     const std::size_t n = codec_.n_centroids(), columns = stride();
     const std::size_t pieces = (n + CENTROIDS - 1) / CENTROIDS;
     const std::size_t threads = std::min(threads_, pieces);
-    const std::size_t most = levels ? KEPT_BESIDE_LEVELS : KEPT_BYTES;
-    const bool keep = n_probe == 0 || n * columns * sizeof(float) <= most;
     float* products = lease_->products.of((keep ? n + ROWS : threads * CENTROIDS) * columns);
-    if (keep) products_ = products;
-    std::uint8_t* kept_levels = levels ? lease_->levels.of(n * columns) : nullptr;
-    levels_ = kept_levels;
+    std::uint8_t* levels = keep && has_levels_ ? lease_->levels.of(n * columns) : nullptr;
+    if (keep) products_ = products, all_levels_ = levels;
     std::vector<std::vector<Top>> nearest(threads, std::vector<Top>(n_tokens_, Top(n_probe)));
     std::vector<Buffer<float>> floors;
     for (std::size_t t = 0; t < threads; ++t) {
@@ -158,8 +220,7 @@ void Query::meet_centroids(std::size_t n_probe, bool levels) {
         float* rows = products + (keep ? first : thread * CENTROIDS) * columns;
         multiply_centroids(first, count, rows);
         if (levels)
-            kernels().to_levels(rows, count, columns, factors_.data(),
-                                kept_levels + first * columns);
+            kernels().to_levels(rows, count, columns, factors_.data(), levels + first * columns);
         if (n_probe == 0) return;
         float* floor = floors[thread].data();
         for (std::size_t strip = 0; strip < columns; strip += STRIP)
@@ -175,14 +236,9 @@ void Query::meet_centroids(std::size_t n_probe, bool levels) {
                 }
             }
     });
-    probes_.resize(n_tokens_ * n_probe);
-    for (std::size_t i = 0; i < n_tokens_; ++i) {
+    for (std::size_t i = 0; i < n_tokens_; ++i)
         for (std::size_t t = 1; t < threads; ++t) nearest[0][i].offer(nearest[t][i]);
-        const std::vector<Scored> found = nearest[0][i].sorted();
-        for (std::size_t p = 0; p < found.size(); ++p)
-            probes_[i * n_probe + p] = static_cast<std::uint32_t>(found[p].number);
-        if (n_probe > 0) reach_.push_back(found.empty() ? 0 : found.back().score);
-    }
+    return std::move(nearest[0]);
 }
 
 Query::Block::Block(const Query& query)

@@ -16,6 +16,7 @@
 #include "bits.h"
 #include "buffer.h"
 #include "codec.h"
+#include "kernels.h"
 #include "panels.h"
 #include "segment.h"
 #include "top.h"
@@ -30,9 +31,12 @@ class Query {
 
     // embeddings: (n_tokens, dim). The codec must outlive the query. Looks for the `n_probe`
     // nearest centroids of each token. With 0 it looks for none, and keeps the products with all of
-    // them, however many: they will be needed many times. `levels`: keeps the products as levels.
+    // them, however many: they will be needed many times. `levels`: keeps products as levels too.
+    // `most_kept`: as many bytes of products as are better all worked out and kept than found one
+    // by one when they are needed; with more centroids it looks into groups of them, if there are
+    // any.
     Query(const Codec& codec, const float* embeddings, std::size_t n_tokens, std::size_t n_probe,
-          std::size_t threads, bool levels);
+          std::size_t threads, bool levels, std::size_t most_kept);
 
     const Codec& codec() const { return codec_; }
     std::size_t n_tokens() const { return n_tokens_; }
@@ -50,20 +54,22 @@ class Query {
     // The nearest centroids of each token, the nearest first, equals by number: (n_tokens,
     // n_probe).
     const std::vector<std::uint32_t>& probes() const { return probes_; }
+    // The same centroids, each once, ascending.
+    const std::vector<std::uint32_t>& probed() const { return probed_; }
     // The product of each token with the last of these, in columns: (n_tokens); empty without.
     const std::vector<float>& reach() const { return reach_; }
 
-    // The levels of a centroid, (stride); only if they were asked for.
-    bool has_levels() const { return levels_ != nullptr; }
-    const std::uint8_t* levels(std::size_t centroid) const { return levels_ + centroid * stride(); }
+    // The levels of a centroid, (stride), of which the products are there; only if they were asked
+    // for.
+    bool has_levels() const { return has_levels_; }
+    const std::uint8_t* levels(const float* products) const {
+        return products_ ? all_levels_ + (products - products_)
+                         : reinterpret_cast<const std::uint8_t*>(products + stride());
+    }
+    // Those of the centroid `probed()[which]`.
+    const std::uint8_t* probed_levels(std::size_t which) const { return probed_levels_[which]; }
     // A column as a level that may be 0, (stride): 255 where there is no query token.
     Buffer<std::uint8_t> floor_levels(const std::vector<float>& columns) const;
-    // What columns levels stand for, (stride).
-    void columns_of(const std::uint8_t* levels, float* columns) const {
-        const float* steps = steps_.data();
-        for (std::size_t i = 0, n = stride(); i < n; ++i)
-            columns[i] = static_cast<float>(levels[i]) * steps[i];
-    }
     // What a step of levels, summed over query tokens, is as a score: a mean similarity.
     float score_of_level() const { return score_of_level_; }
     // For each query token, (stride): how far below the highest level of a document's centroids
@@ -95,10 +101,11 @@ class Query {
         const std::int8_t* rows[BLOCK];
     };
 
-    // The products of some centroids with all tokens, (count, stride), each where `bases` says: in
-    // `rows`, (count up to the next multiple of ROWS, stride), unless they are known.
-    void find_bases(const std::uint32_t* centroids, std::size_t count, float* rows,
+    // The products of some centroids with all tokens, (stride) each, and the levels: `bases` says
+    // where. Where nobody else keeps them they are in `spare`, of at least spare_room(count).
+    void find_bases(const std::uint32_t* centroids, std::size_t count, float* spare,
                     const float** bases) const;
+    std::size_t spare_room(std::size_t count) const { return (count + ROWS) * row_size(); }
 
     // Writes a row for each token of the block, and anything to the rows up to the next multiple
     // of ROWS.
@@ -106,9 +113,11 @@ class Query {
 
     // Asks for what `find_bases` will read of a centroid.
     COLXTR_PREFETCH void prefetch(std::uint32_t centroid) const {
-        if (products_)
+        const float* known =
+            products_ ? products_ + centroid * stride() : lease_->known.find(centroid);
+        if (known)
             for (std::size_t column = 0; column < stride(); column += 16)
-                prefetch_line(products_ + centroid * stride() + column);
+                prefetch_line(known + column);
         else
             for (std::size_t d = 0; d < codec_.dim(); d += 64)
                 prefetch_line(codec_.centroids() + centroid * codec_.dim() + d);
@@ -117,25 +126,36 @@ class Query {
  private:
     void quantise(const float* embeddings);
     void measure_levels();
-    void meet_centroids(std::size_t n_probe, bool levels);
+    void meet_centroids(std::size_t n_probe, std::size_t most_kept);
+    std::vector<Top> nearest_of_all(std::size_t n_probe, bool keep);
+    std::size_t row_size() const { return stride() + (has_levels_ ? stride() / sizeof(float) : 0); }
+    void add_levels(float* row) const {
+        if (has_levels_)
+            kernels().to_levels(row, 1, stride(), factors_.data(),
+                                reinterpret_cast<std::uint8_t*>(row + stride()));
+    }
     void multiply_centroids(std::size_t first, std::size_t count, float* into) const;
     void multiply_block(const std::uint32_t* centroids, std::size_t count, float* into) const;
+    void find_block(const std::uint32_t* centroids, std::size_t count, float* spare,
+                    const float** bases) const;
 
     const Codec& codec_;
     std::size_t n_tokens_, threads_;
     Buffer<std::int8_t> columns_;  // in strips
+    Buffer<std::int8_t> rows_;     // the same, (n_tokens, dim)
     Panels half_columns_;          // with HALF the tokens meet the embeddings as they are
     Buffer<float> scales_, weights_;
     Buffer<float> lengths_;  // of the tokens, (stride)
     Buffer<float> factors_;  // from columns to levels, (stride)
-    Buffer<float> steps_;    // of a level in a column, (stride)
     Buffer<std::uint8_t> margins_, least_;
-    std::vector<std::uint32_t> probes_;
+    std::vector<std::uint32_t> probes_, probed_;
     std::vector<float> reach_;
     float score_of_level_ = 1;
-    Lease lease_;
-    const float* products_ = nullptr;       // (n_centroids, stride), or null
-    const std::uint8_t* levels_ = nullptr;  // likewise
+    bool has_levels_;
+    std::vector<const std::uint8_t*> probed_levels_;
+    mutable Lease lease_;  // `known`: the products that were asked for, with their levels
+    const float* products_ = nullptr;           // or all of them, (n_centroids, stride),
+    const std::uint8_t* all_levels_ = nullptr;  // and their levels
 };
 
 }  // namespace colxtr

@@ -86,8 +86,8 @@ class Glance {
                 if (i + LISTS_AHEAD < end_list) ask_for(i + LISTS_AHEAD, count);
                 ends_[i] = kernels().raise_levels(
                     segment.ordinals.bytes, segment.ordinals.width, ends_[i], lists_[i].end,
-                    first - segment.first_ordinal, end - first, query_.levels(lists_[i].centroid),
-                    stride, rows, touched, &n_touched);
+                    first - segment.first_ordinal, end - first,
+                    query_.probed_levels(lists_[i].probed), stride, rows, touched, &n_touched);
             }
         }
         kernels().sum_levels(rows, touched, n_touched, stride, floors_.data(),
@@ -107,7 +107,7 @@ class Glance {
         for (std::size_t byte = ends_[i] * segment.ordinals.width / 8; byte <= last; byte += 64)
             prefetch_line(segment.ordinals.bytes + byte);
         for (std::size_t lane = 0; lane < query_.stride(); lane += 64)
-            prefetch_line(query_.levels(lists_[i].centroid) + lane);
+            prefetch_line(query_.probed_levels(lists_[i].probed) + lane);
     }
 
     struct Lists {  // of one segment

@@ -25,7 +25,6 @@ class Skimmer {
           floors_(query.stride(), -std::numeric_limits<float>::max()),
           best_(query.stride()),
           scores_(Query::BLOCK * query.stride()),
-          bases_(Query::BLOCK * query.stride()),
           block_(query) {
         std::fill_n(into_, Query::BLOCK, best_.data());
     }
@@ -34,7 +33,7 @@ class Skimmer {
         for (std::size_t i = 0; i < count + STAGES - 1; ++i) {
             if (i < count) find(ordinals[i], on_way(i));
             if (i >= 1 && i - 1 < count) find_positions(on_way(i - 1));
-            if (i >= 2 && i - 2 < count) find_levels(on_way(i - 2));
+            if (i >= 2 && i - 2 < count) find_centroids(on_way(i - 2));
             if (i >= 3 && i - 3 < count) choose(on_way(i - 3));
             if (i >= 4) scores[i - 4] = score(on_way(i - 4));
         }
@@ -46,8 +45,10 @@ class Skimmer {
         const Segment* segment = nullptr;
         std::size_t first = 0, count = 0;  // tokens
         std::vector<std::size_t> positions;
-        std::vector<const std::uint8_t*> levels;  // of their centroids
-        std::vector<std::uint32_t> near;          // numbers of tokens
+        std::vector<std::uint32_t> centroids;
+        std::vector<float> spare;
+        std::vector<const float*> bases;  // of the centroids
+        std::vector<std::uint32_t> near;  // numbers of tokens
         std::size_t n_near = 0;
     };
 
@@ -70,23 +71,31 @@ class Skimmer {
         }
     }
 
-    void find_levels(Document& document) const {
+    void find_centroids(Document& document) const {
         const Segment& segment = *document.segment;
-        document.levels.resize(document.count);
+        document.centroids.resize(document.count);
         for (std::size_t t = 0; t < document.count; ++t) {
-            document.levels[t] = query_.levels(segment.centroid(document.positions[t]));
+            document.centroids[t] = segment.centroid(document.positions[t]);
+            query_.prefetch(document.centroids[t]);
         }
     }
 
     void choose(Document& document) {
-        document.near.resize(document.count);
-        if (document.count <= query_.short_document()) {
-            document.n_near = document.count;
+        const std::size_t count = document.count;
+        document.near.resize(count);
+        document.spare.resize(query_.spare_room(count));
+        document.bases.resize(count);
+        query_.find_bases(document.centroids.data(), count, document.spare.data(),
+                          document.bases.data());
+        if (count <= query_.short_document()) {
+            document.n_near = count;
             std::iota(document.near.begin(), document.near.end(), 0);
         } else {
-            document.n_near = kernels().find_near(document.levels.data(), document.count,
-                                                  query_.stride(), query_.margins(), query_.least(),
-                                                  largest_.data(), document.near.data());
+            levels_.resize(count);
+            for (std::size_t t = 0; t < count; ++t) levels_[t] = query_.levels(document.bases[t]);
+            document.n_near =
+                kernels().find_near(levels_.data(), count, query_.stride(), query_.margins(),
+                                    query_.least(), largest_.data(), document.near.data());
         }
         for (std::size_t n = 0; n < document.n_near; ++n)
             document.segment->prefetch_code(document.positions[document.near[n]]);
@@ -101,8 +110,7 @@ class Skimmer {
             for (std::size_t r = 0; r < block_.count; ++r) {
                 const std::uint32_t token = document.near[done + r];
                 block_.positions[r] = document.positions[token];
-                block_.bases[r] = bases_.data() + r * query_.stride();
-                query_.columns_of(document.levels[token], bases_.data() + r * query_.stride());
+                block_.bases[r] = document.bases[token];
             }
             query_.score(block_, scores_.data());
             kernels().maxima(scores_.data(), block_.count, query_.stride(), into_);
@@ -116,14 +124,22 @@ class Skimmer {
     const Query& query_;
     const Collection& collection_;
     Buffer<std::uint8_t> largest_;
+    std::vector<const std::uint8_t*> levels_;  // of a document's tokens
     std::vector<float> floors_;
-    Buffer<float> best_, scores_, bases_;
+    Buffer<float> best_, scores_;
     Query::Block block_;
     float* into_[Query::BLOCK];
     Document documents_[STAGES];
 };
 
 }  // namespace
+
+bool is_skimmed_whole(const Query& query, const Collection& collection, std::uint64_t ordinal) {
+    const Segment* segment = collection.holding(ordinal);
+    const std::size_t local = static_cast<std::size_t>(ordinal - segment->first_ordinal);
+    return segment->document_offsets[local + 1] - segment->document_offsets[local] <=
+           query.short_document();
+}
 
 void skim(const Query& query, const Collection& collection, const std::uint64_t* ordinals,
           std::size_t count, float* scores) {

@@ -41,6 +41,8 @@ class Top {
         for (const Scored& other : others.heap_) offer(other);
     }
 
+    bool is_full() const { return heap_.size() == k_; }
+
     // The best first.
     std::vector<Scored> sorted() const {
         std::vector<Scored> found = heap_;

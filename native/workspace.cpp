@@ -22,7 +22,7 @@ Free& free_ones() {
 }  // namespace
 
 std::size_t Workspace::bytes() const {
-    std::size_t sum = products.bytes() + bases.bytes() + levels.bytes();
+    std::size_t sum = products.bytes() + bases.bytes() + levels.bytes() + known.bytes();
     for (const Part& part : parts)
         sum += part.rows.bytes() + part.best.bytes() + part.levels.bytes() + part.touched.bytes() +
                part.sums.bytes() + part.slots.size() * sizeof(std::uint32_t);

@@ -8,6 +8,8 @@
 #include <new>
 #include <vector>
 
+#include "once_rows.h"
+
 namespace colxtr {
 
 // Memory on a cache line that grows; what is in it is lost then, unless `kept` says how much stays.
@@ -54,6 +56,7 @@ struct Workspace {
 
     Room<float> products, bases;
     Room<std::uint8_t> levels;
+    OnceRows known;  // products with some centroids
     std::vector<Part> parts;
 
     std::size_t bytes() const;

@@ -47,6 +47,8 @@ class Codec:
         rotation: NDArray[np.float32] | None = None,
         gains: NDArray[np.float32] | None = None,
         lengths: NDArray[np.float32] | None = None,
+        grouped: NDArray[np.uint32] | None = None,
+        group_ends: NDArray[np.uint32] | None = None,
     ) -> None: ...
     def encode(
         self, embeddings: NDArray[np.float32], centroids: NDArray[np.uint32]
@@ -90,6 +92,7 @@ class Query:
         n_probe: int = 0,
         threads: int = 1,
         levels: bool = False,
+        most_kept: int = 0,
     ) -> None: ...
     def probes(self) -> NDArray[np.uint32]: ...
     def levels(self) -> NDArray[np.uint8]: ...

@@ -25,6 +25,8 @@ GROUPS_PER_ROOT = 6  # groups of centroids: 6 * sqrt(centroids)
 PROBED_GROUPS = 16  # that a row looks into
 ROUNDS = (4, 4, 2, 1, 1, 1)  # of k-means: twice every fourth row of the sample, and so on
 LEAST_PER_CENTROID = 8  # rows that a round must leave
+LEAST_GROUPED = 4_096  # centroids from which on a search looks into groups of them
+SEARCHED_GROUPS_PER_ROOT = 12  # of these: 12 * sqrt(centroids)
 
 
 def number_of_centroids(n_tokens: int) -> int:
@@ -57,6 +59,34 @@ def nearest_of(centroids: NDArray[np.float32]) -> Nearest:
     group_of = kernels.in_row_blocks(nearest_of(centres), centroids, available_cpus())
     groups = kernels.Groups(centroids, group_of, centres)
     return lambda rows: groups.nearest(rows, PROBED_GROUPS)
+
+
+def groups_of(
+    centroids: NDArray[np.float32], *, seed: int = 0, threads: int | None = None
+) -> dict[str, NDArray[np.uint32]]:
+    """Groups of neighbouring centroids, into some of which each query token looks.
+
+    Args:
+        centroids: (n_centroids, dim).
+        seed: As of `spherical_kmeans`.
+        threads: None for all processors. The result does not depend on it.
+
+    Returns:
+        "grouped", (n_centroids,): their numbers, group after group, ascending in each; and
+        "group_ends", (n_groups,): where each ends. Nothing for fewer than `LEAST_GROUPED`.
+    """
+    n = len(centroids)
+    if n < LEAST_GROUPED:
+        return {}
+    n_groups = int(SEARCHED_GROUPS_PER_ROOT * n**0.5)
+    centres = spherical_kmeans(centroids, n_groups, rounds=(1,) * 5, seed=seed, threads=threads)
+    threads = threads or available_cpus()
+    group_of = kernels.in_row_blocks(nearest_of(centres), unit_length(centroids), threads)
+    sizes = np.bincount(group_of)
+    return {
+        "grouped": np.argsort(group_of, kind="stable").astype(np.uint32),
+        "group_ends": np.cumsum(sizes[sizes > 0]).astype(np.uint32),
+    }
 
 
 def spherical_kmeans(

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colxtr import kernels
-from colxtr.clustering import BLOCK, Nearest, nearest_of, spherical_kmeans, unit_length
+from colxtr.clustering import BLOCK, Nearest, groups_of, nearest_of, spherical_kmeans, unit_length
 from colxtr.cpus import available_cpus
 from colxtr.errors import EmbeddingError, InputError
 from colxtr.progress import SILENT, Meter
@@ -31,6 +31,7 @@ LARGEST_HALF = 65_504.0  # samples and n_bits=16 are in half precision,
 SMALLEST_HALF = 2.0**-14  # which has fewer digits below this
 UNIT_TOLERANCE = 1e-3  # lengths this near to 1 are 1
 LEAST_HELD_OUT = 2_048
+MOST_KEPT = 1 << 22  # bytes; docs/log.md, "Groups of centroids", has what follows of others
 RESIDUAL_SAMPLE = 65_536  # tokens from which rotation, codebook and gains are learnt
 
 
@@ -139,18 +140,19 @@ class Codec:
         centroids = spherical_kmeans(
             sample[kept], min(n_centroids, len(sample)), seed=seed, threads=threads, meter=meter
         )
+        threads = threads or available_cpus()
         if n_bits == HALF:
-            return cls(n_bits, to_int8(centroids))
-        unit, threads = unit_length(sample[held_out]), threads or available_cpus()
-        nearest = kernels.in_row_blocks(nearest_of(centroids), unit, threads)
-        arrays = train_quantiser(
-            unit, centroids, nearest, n_bits=n_bits, seed=seed, threads=threads
-        )
-        if (np.abs(lengths - 1) > UNIT_TOLERANCE).any():
-            arrays["lengths"] = np.geomspace(
-                lengths.min() / 1.25, lengths.max() * 1.25, 256
-            ).astype(np.float32)
-        return cls(n_bits, arrays)
+            arrays = to_int8(centroids)
+        else:
+            unit = unit_length(sample[held_out])
+            nearest = kernels.in_row_blocks(nearest_of(centroids), unit, threads)
+            arrays = train_quantiser(
+                unit, centroids, nearest, n_bits=n_bits, seed=seed, threads=threads
+            )
+            if (np.abs(lengths - 1) > UNIT_TOLERANCE).any():
+                ends = lengths.min() / 1.25, lengths.max() * 1.25
+                arrays["lengths"] = np.geomspace(*ends, 256).astype(np.float32)
+        return cls(n_bits, arrays | groups_of(to_float(arrays), seed=seed, threads=threads))
 
     @property
     def dim(self) -> int:
@@ -203,6 +205,7 @@ class Codec:
         threads: int = 1,
         *,
         levels: bool = False,
+        most_kept: int | None = None,
     ) -> kernels.Query:
         """A query, (n_tokens, dim), n_tokens >= 1, prepared for segments of this codec.
 
@@ -212,8 +215,12 @@ class Codec:
             threads: For all that is done with the query.
             levels: Keep products with centroids in eight bits, for shortlists and skimming; only
                 if `has_levels`.
+            most_kept: Up to so many bytes the products with all centroids are worked out; with
+                more centroids, the query looks into groups of them, and finds what it needs. By
+                default `MOST_KEPT`.
         """
-        return kernels.Query(self.native, embeddings, n_probe, threads, levels)
+        kept = MOST_KEPT if most_kept is None else most_kept
+        return kernels.Query(self.native, embeddings, n_probe, threads, levels, kept)
 
     def as_searched(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """A query's token embeddings, (n, dim), as the integers that stand for them in a search."""

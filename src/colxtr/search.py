@@ -33,7 +33,6 @@ MANY_TOKENS = 8_000_000  # beyond so many, further probes find little more where
 FEW_DOCUMENTS = 24_000  # that are told apart as well as fewer are
 MANY_DOCUMENTS = 150_000  # up to so many was measured how many more must be looked at
 FIRST_RERANKED = 40  # documents, before it is asked whether to go on
-MOST_LEVELS = 1 << 26  # bytes of memory for a glance
 MOST_MAXIMA = 1 << 25  # of memory for each query token's best of each document of a collection
 SHORTLISTED = 8  # documents that are more than glanced at at first, for each that is re-ranked
 SOUGHT = 0.16  # of those that are re-ranked of few documents: the best that a glance must not miss
@@ -250,15 +249,10 @@ class Search:
         n_probe = self._n_probe()
         self.all_lists = n_probe == collection.codec.n_centroids
         self._n_query_tokens = len(embeddings)
-        self._glances = settings.glances and not self.all_lists and self._levels_fit()
+        self._glances = settings.glances and not self.all_lists and collection.codec.has_levels
         self._query = collection.codec.query(
             embeddings, 0 if self.all_lists else n_probe, threads, levels=self._glances
         )
-
-    def _levels_fit(self) -> bool:
-        """Whether there can be levels, a byte for each query token and centroid."""
-        codec = self.collection.codec
-        return codec.has_levels and self._n_query_tokens * codec.n_centroids <= MOST_LEVELS
 
     def _maxima_fit(self) -> bool:
         """Whether there can be a float for each query token and document."""

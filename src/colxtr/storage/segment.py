@@ -46,6 +46,8 @@ CODEC_ARRAYS: dict[str, tuple[type, int]] = {
     "codebook_scale": (np.float32, 1),
     "gains": (np.float32, 1),
     "lengths": (np.float32, 1),
+    "grouped": (np.uint32, 1),
+    "group_ends": (np.uint32, 1),
 }
 
 
