@@ -45,9 +45,10 @@ make bench-peers COLXTR_DATA=FOLDER_OF_COLLECTIONS
 
 makes a virtual environment for each engine (two of them bring a torch of their own, 5 GB each),
 encodes SciFact, 15 English collections and a Japanese one joined to 152,000 passages of up to 64
-tokens, and 12 English ones whole, makes 8 million synthetic tokens, builds all indexes, searches,
-and writes this page; all but SciFact with TACHIOM alone, the fastest of the others. Growth is an
-hour of it. Every step goes on where it was interrupted. `python -m bench.synthetic FOLDER --tokens
+tokens, and 12 English ones whole, makes 8 and 100 million synthetic tokens, builds all indexes,
+searches, and writes this page; all but SciFact with TACHIOM alone, the fastest of the others. 100
+million tokens take three hours of it, and 45 GB of disk. Every step goes on where it was
+interrupted. `python -m bench.synthetic FOLDER --tokens
 NUMBER` and `python -m bench.peers.complete FOLDER` make a corpus of any number of tokens, and
 `python -m bench.likeness FOLDER ...` says how like those of text they are.
 """
@@ -310,9 +311,7 @@ def _growth(sizes: Sequence[Results]) -> str:
     heads += ", ms, of exhaustive search's best 10, recall@10"
     return (
         "## Growth\n\ncolxtr alone, 2 bits, one thread, on synthetic tokens that are made while "
-        "the index is built (`python -m bench.scaling`); median processor time of a query. The "
-        f"others are given all embeddings at once; those of {sizes[-1]['tokens']:,} tokens are "
-        f"{sizes[-1]['tokens'] * 256 / 1e9:.1f} GB in float16.\n\n"
+        "the index is built (`python -m bench.scaling`); median processor time of a query.\n\n"
         + table(heads.split(", "), lines)
     )
 
