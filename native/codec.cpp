@@ -14,9 +14,10 @@ Codec::Codec(const Parameters& p)
       n_centroids_(p.n_centroids),
       centroids_(p.centroids, p.centroids + p.n_centroids * p.dim),
       centroid_scales_(p.centroid_scales, p.centroid_scales + p.n_centroids) {
-    if (p.n_groups > 0)
-        groups_ =
-            ProbeGroups(p.centroids, p.centroid_scales, p.dim, p.grouped, p.group_ends, p.n_groups);
+    if (p.n_groups > 0) {
+        grouped_.assign(p.grouped, p.grouped + n_centroids_);
+        group_ends_.assign(p.group_ends, p.group_ends + p.n_groups);
+    }
     if (is_half()) return;
     const std::size_t width = 8 / n_bits_;
     codebook_.assign(p.codebook, p.codebook + n_codewords(n_bits_) * width);
@@ -25,6 +26,14 @@ Codec::Codec(const Parameters& p)
     if (p.lengths) lengths_.assign(p.lengths, p.lengths + LEVELS);
     codebook_scale_ = p.codebook_scale;
     if (n_bits_ < 8) trellis_ = TrellisCoder(codebook_.data(), width);
+}
+
+const ProbeGroups& Codec::groups() const {
+    std::call_once(laid_out_, [this] {
+        groups_ = ProbeGroups(centroids(), centroid_scales(), dim_, grouped_.data(),
+                              group_ends_.data(), n_groups());
+    });
+    return groups_;
 }
 
 namespace {

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 #include <vector>
 
 #include "probe_groups.h"
@@ -52,7 +53,8 @@ class Codec {
 
     const std::int8_t* centroids() const { return centroids_.data(); }  // (n_centroids, dim)
     const float* centroid_scales() const { return centroid_scales_.data(); }
-    const ProbeGroups& groups() const { return groups_; }
+    std::size_t n_groups() const { return group_ends_.size(); }  // 0 without
+    const ProbeGroups& groups() const;                           // laid out when first asked for
     const std::int8_t* codebook() const { return codebook_.data(); }
     // Dimensions of a codeword; 0 with HALF.
     std::size_t codeword_width() const { return 8 / n_bits_; }
@@ -86,7 +88,9 @@ class Codec {
     std::vector<float> centroid_scales_, rotation_, gains_, lengths_;
     float codebook_scale_ = 0;
     TrellisCoder trellis_;  // not with 8 bits
-    ProbeGroups groups_;
+    std::vector<std::uint32_t> grouped_, group_ends_;
+    mutable std::once_flag laid_out_;
+    mutable ProbeGroups groups_;
 };
 
 }  // namespace colxtr

@@ -37,30 +37,28 @@ ProbeGroups::Group ProbeGroups::operator[](std::size_t group) const {
 
 void ProbeGroups::measure(const std::int8_t* centroids, const float* scales,
                           const std::uint32_t* numbers, std::size_t count, std::size_t group) {
-    std::vector<float> centre(dim_);
+    std::vector<float> centre(dim_), squares(dim_);
     for (std::size_t i = 0; i < count; ++i) {
         const std::int8_t* values = centroids + numbers[i] * dim_;
-        for (std::size_t d = 0; d < dim_; ++d)
-            centre[d] += scales[numbers[i]] * static_cast<float>(values[d]);
+        const float scale = scales[numbers[i]];
+        for (std::size_t d = 0; d < dim_; ++d) {
+            const float value = scale * static_cast<float>(values[d]);
+            centre[d] += value;
+            squares[d] += value * value;
+        }
     }
+    double spread = 0;  // the sum of squares less that of the centre, count times
     float largest = 0;
-    for (float& value : centre) {
-        value /= static_cast<float>(count);
-        largest = std::max(largest, std::fabs(value));
+    for (std::size_t d = 0; d < dim_; ++d) {
+        centre[d] /= static_cast<float>(count);
+        spread += squares[d] / static_cast<double>(count) - double{centre[d]} * centre[d];
+        largest = std::max(largest, std::fabs(centre[d]));
     }
+    spreads_[group] = static_cast<float>(std::sqrt(std::max(spread, 0.0)));
     const float scale = centre_scales_[group] = largest / 127;
     std::int8_t* into = centres_.data() + group * dim_;
     for (std::size_t d = 0; d < dim_; ++d)
         into[d] = static_cast<std::int8_t>(scale > 0 ? std::nearbyint(centre[d] / scale) : 0);
-    float square = 0;
-    for (std::size_t i = 0; i < count; ++i) {
-        const std::int8_t* values = centroids + numbers[i] * dim_;
-        for (std::size_t d = 0; d < dim_; ++d) {
-            const float off = scales[numbers[i]] * static_cast<float>(values[d]) - centre[d];
-            square += off * off;
-        }
-    }
-    spreads_[group] = std::sqrt(square / static_cast<float>(count));
 }
 
 void ProbeGroups::lay_out(const std::int8_t* centroids, const float* scales,

@@ -27,8 +27,8 @@ constexpr std::size_t CENTRES = 512;  // multiplied together
 constexpr std::size_t PIECE = 64;     // groups that a thread looks into before it takes others
 constexpr std::size_t STEPS = 256;    // by which estimates are told apart
 
-std::size_t visited(const ProbeGroups& groups, std::size_t n_centroids, std::size_t n_probe) {
-    const double n = static_cast<double>(groups.size());
+std::size_t visited(std::size_t n_groups, std::size_t n_centroids, std::size_t n_probe) {
+    const double n = static_cast<double>(n_groups);
     const double wanted =
         static_cast<double>(PER_PROBE * n_probe) / static_cast<double>(n_centroids);
     return static_cast<std::size_t>(std::ceil(n * std::max<double>(SHARE, wanted)));
@@ -193,17 +193,17 @@ class Prober {
 
 }  // namespace
 
-bool groups_help(const ProbeGroups& groups, std::size_t n_tokens, std::size_t n_centroids,
+bool groups_help(std::size_t n_groups, std::size_t n_tokens, std::size_t n_centroids,
                  std::size_t n_probe) {
-    return n_tokens <= MOST_TOKENS && static_cast<float>(visited(groups, n_centroids, n_probe)) <
-                                          MOST_SHARE * static_cast<float>(groups.size());
+    return n_tokens <= MOST_TOKENS && static_cast<float>(visited(n_groups, n_centroids, n_probe)) <
+                                          MOST_SHARE * static_cast<float>(n_groups);
 }
 
 std::vector<Top> probe_groups(const ProbeGroups& groups, const ProbingTokens& tokens,
                               std::size_t n_centroids, std::size_t n_probe, std::size_t threads) {
     const Buffer<float> estimates = estimate(groups, tokens, threads);
-    const std::vector<float> least =
-        least_estimates(estimates, groups.size(), tokens, visited(groups, n_centroids, n_probe));
+    const std::vector<float> least = least_estimates(estimates, groups.size(), tokens,
+                                                     visited(groups.size(), n_centroids, n_probe));
     std::vector<Prober> probers;
     const std::size_t pieces = (groups.size() + PIECE - 1) / PIECE;
     for (std::size_t t = 0; t < std::min(threads, pieces); ++t)

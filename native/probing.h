@@ -21,7 +21,7 @@ struct ProbingTokens {
 
 // Whether groups would spare anything: not where more than a fraction of them would be looked into,
 // and not if there are none. For very long queries they are done without: estimates take memory.
-bool groups_help(const ProbeGroups& groups, std::size_t n_tokens, std::size_t n_centroids,
+bool groups_help(std::size_t n_groups, std::size_t n_tokens, std::size_t n_centroids,
                  std::size_t n_probe);
 
 // For each token its `n_probe` nearest centroids, as far as they lie in the groups that are most

@@ -171,7 +171,7 @@ void Query::find_block(const std::uint32_t* centroids, std::size_t count, float*
 void Query::meet_centroids(std::size_t n_probe, std::size_t most_kept) {
     std::vector<Top> nearest;
     const bool keep = n_probe == 0 || codec_.n_centroids() * stride() * sizeof(float) <= most_kept;
-    if (!keep && groups_help(codec_.groups(), n_tokens_, codec_.n_centroids(), n_probe)) {
+    if (!keep && groups_help(codec_.n_groups(), n_tokens_, codec_.n_centroids(), n_probe)) {
         Buffer<float> lengths(stride());
         for (std::size_t i = 0; i < n_tokens_; ++i)
             if (scales_[i] > 0) lengths[i] = lengths_[i] / scales_[i];
