@@ -104,7 +104,7 @@ bench-peers:
 	OMP_NUM_THREADS=1 $(PEERS_BIN)/python -m bench.peers.parts $(PEERS)/synthetic100 \
 	  --scaling $(PEERS)/scaling/100000000 --environments $(PEERS)/environments --tokens 100000000
 	$(PEERS_BIN)/python -m bench.peers.compare --data $(PEERS) --environments $(PEERS)/environments \
-	  --corpora synthetic100 --engine 'colxtr, 2 bits' --engine TACHIOM --threads 1 \
+	  --corpora synthetic100 --engine 'colxtr, 2 bits' --engine TACHIOM --threads 1 --no-exact \
 	  --output $(PEERS)/large.json
 	$(PEERS_BIN)/python -m bench.peers.report $(PEERS)/results.json $(PEERS)/joined.json \
 	  $(PEERS)/large.json --scaling $(PEERS)/scaling.jsonl

@@ -24,6 +24,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", default="1,2", help="how many, with commas")
     parser.add_argument("--queries", type=int, default=100, help="the first so many")
+    parser.add_argument("--no-exact", action="store_true", help="no exhaustive searches")
     parser.add_argument("--build-only", action="store_true")
     parser.add_argument("--output", type=Path, help="default: results.json in the data folder")
     arguments = parser.parse_args()
     variants = [v for v in VARIANTS if not arguments.engine or v.name in arguments.engine]
+    if arguments.no_exact:
+        variants = [
+            replace(v, sweep=[s for s in v.sweep if s.get("method") != "exact"]) for v in variants
+        ]
     comparison = Comparison(
         arguments.data,
         arguments.environments,

@@ -45,6 +45,7 @@ REQUIREMENTS = {
 _COLXTR: Sequence[Settings] = (
     {},
     {"k": 10},
+    *({"k": 10, "quality": 0, "n_probe": n_probe} for n_probe in (1, 2)),
     *({"k": 10, "quality": quality} for quality in (0, 0.2, 0.4, 0.6, 0.8, 1)),
     *({"quality": quality} for quality in (0, 0.25, 0.75, 1)),
     {"method": "exact"},
