@@ -34,8 +34,6 @@ std::size_t visited(std::size_t n_groups, std::size_t n_centroids, std::size_t n
     return static_cast<std::size_t>(std::ceil(n * std::max<double>(SHARE, wanted)));
 }
 
-std::size_t up_to_tile(std::size_t count) { return (count + ROWS - 1) / ROWS * ROWS; }
-
 // What the best centroid of each group may have as a product with each token: (size, stride).
 Buffer<float> estimate(const ProbeGroups& groups, const ProbingTokens& tokens,
                        std::size_t threads) {

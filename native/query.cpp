@@ -22,9 +22,6 @@ std::uint8_t to_level(float level) {
         std::min(std::max(std::nearbyint(level), 0.0f), static_cast<float>(Query::MOST_LEVEL)));
 }
 
-// Kernels read whole tiles of rows.
-std::size_t up_to_tile(std::size_t count) { return (count + ROWS - 1) / ROWS * ROWS; }
-
 }  // namespace
 
 Query::Query(const Codec& codec, const float* embeddings, std::size_t n_tokens, std::size_t n_probe,

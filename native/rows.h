@@ -1,4 +1,5 @@
-// What is asked of rows of similarities with floors only.
+// Rows of similarities: how many of them the loops touch, and what is asked of them with floors
+// only.
 #pragma once
 
 #include <array>
@@ -9,6 +10,9 @@
 #include "kernels.h"
 
 namespace colxtr {
+
+// Kernels read, and some write, whole tiles of rows.
+inline std::size_t up_to_tile(std::size_t count) { return (count + ROWS - 1) / ROWS * ROWS; }
 
 // As Kernels::find_between, without ceilings.
 inline std::size_t find_above(const float* rows, std::size_t n_rows, std::size_t stride,

@@ -134,13 +134,13 @@ def _split(settings: dict[str, Any]) -> tuple[int, dict[str, Any]]:
 
 
 def _timed(work: Callable[[], object]) -> tuple[object, Answer]:
-    start, cpu = time.perf_counter(), _cpu_seconds()
+    start, cpu = time.perf_counter(), cpu_seconds()
     result = work()
     seconds = time.perf_counter() - start
-    return result, {"seconds": seconds, "cpu_seconds": _cpu_seconds() - cpu}
+    return result, {"seconds": seconds, "cpu_seconds": cpu_seconds() - cpu}
 
 
-def _cpu_seconds() -> float:
+def cpu_seconds() -> float:
     """Of this process and the children it has waited for."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system

@@ -33,10 +33,10 @@ from numpy.lib.format import open_memmap, write_array_header_1_0
 from numpy.typing import NDArray
 
 from bench import scaling, synthetic
-from bench.exact import exact_scores, top
+from bench.exact import BLOCK, exact_scores, top
 from bench.peers import tachiom_file
 from bench.peers.complete import N_ITEMS, choose_items, nearest
-from bench.peers.driver import size_on_disk
+from bench.peers.driver import cpu_seconds, size_on_disk
 from bench.peers.layout import TOP
 from bench.peers.processes import ROOT
 from colxtr.cpus import available_cpus, in_order
@@ -44,7 +44,6 @@ from colxtr.progress import progress_bar
 
 PART = 10_000_000  # tokens clustered together, about
 SAMPLE = 2_000_000  # tokens from which mean, items and codebooks are drawn
-NAMED = 16_384  # tokens compared with all items together
 ENCODED = 2_048  # tokens encoded together
 WRITTEN = 20_000  # documents put together at a time
 HEADER = 128  # bytes before the values of a .npy file of such shapes
@@ -309,13 +308,13 @@ class Parts:
     def _cost(self, step: str) -> Iterator[None]:
         """Notes in costs.json what a step took."""
         path = self._folder / "costs.json"
-        start, before = time.perf_counter(), _cpu_seconds()
+        start, before = time.perf_counter(), cpu_seconds()
         yield
         kilobytes = max(getrusage(who).ru_maxrss for who in (RUSAGE_SELF, RUSAGE_CHILDREN))
         costs = json.loads(path.read_text("utf-8")) if path.is_file() else {}
         costs[step] = {
             "seconds": time.perf_counter() - start,
-            "cpu_seconds": _cpu_seconds() - before,
+            "cpu_seconds": cpu_seconds() - before,
             "peak_mb": kilobytes / 1024,
         }
         path.write_text(json.dumps(costs, indent=1) + "\n", encoding="utf-8")
@@ -337,7 +336,7 @@ def _named_chunk(
 ) -> tuple[Floats, Integers, Integers]:
     """Tokens, lengths of documents, and the item of each token."""
     rows, lengths = synthetic.chunk(world, texts, scaling.SEED, number)
-    blocks = np.split(rows, range(NAMED, len(rows), NAMED))
+    blocks = np.split(rows, range(BLOCK, len(rows), BLOCK))
     return rows, lengths, np.concatenate([nearest(block, items) for block in blocks])
 
 
@@ -362,11 +361,6 @@ def _write_header(path: Path, shape: tuple[int, int]) -> None:
         write_array_header_1_0(file, header)
         if file.tell() != HEADER:
             raise AssertionError(f"{path}: a header of {file.tell()} bytes, not {HEADER}")
-
-
-def _cpu_seconds() -> float:
-    usages = getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN)
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 if __name__ == "__main__":
