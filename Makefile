@@ -61,13 +61,14 @@ sanitize:
 endif
 
 # The kernels of 64-bit ARM, without and with its dot products, against those in plain C++. With zig:
-# make neon AARCH64_CXX="zig c++ -target aarch64-linux-musl"
+# make neon AARCH64_CXX="zig c++ -target aarch64-linux-musl" AARCH64_DOTPROD=-mcpu=generic+dotprod
 AARCH64_CXX ?= aarch64-linux-gnu-g++
+AARCH64_DOTPROD ?= -march=armv8.2-a+dotprod
 AARCH64_RUN ?= qemu-aarch64-static
 NEON_SOURCES := tests/native/agreement.cpp native/dispatch.cpp native/simd_scalar.cpp native/simd_neon.cpp
 neon:
 	mkdir -p build
-	for flags in "" -mcpu=generic+dotprod; do \
+	for flags in "" $(AARCH64_DOTPROD); do \
 	    $(AARCH64_CXX) $$flags -std=c++17 -O2 -static -ffp-contract=off -Wall -Wextra -Inative \
 	        $(NEON_SOURCES) -o build/agreement-neon && \
 	    $(AARCH64_RUN) build/agreement-neon || exit 1; \

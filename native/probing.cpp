@@ -15,9 +15,11 @@ namespace colxtr {
 namespace {
 
 // docs/log.md, "Groups of centroids", has what these were chosen by.
-constexpr float SHARE = 0.03f;         // of the groups, that a token looks into
-constexpr std::size_t PER_PROBE = 16;  // centroids at the least that it then meets, for each probe
-constexpr float MOST_SHARE = 0.25f;    // beyond it all are met without groups, and for more tokens
+constexpr float SHARE = 0.01f;              // of the groups, that a token looks into
+constexpr float SHARE_PER_PROBE = 0.0025f;  // more of them for each probe
+constexpr float SHARE_OF_MANY = 0.03f;      // for as many probes as need more, and all above
+constexpr std::size_t PER_PROBE = 16;       // centroids at the least that it then meets, for each
+constexpr float MOST_SHARE = 0.25f;  // beyond it all are met without groups, and for more tokens
 constexpr std::size_t MOST_TOKENS = 1024;
 // A group is judged by the product with its centre, and by so many times what products with its
 // centroids spread about that.
@@ -28,10 +30,9 @@ constexpr std::size_t PIECE = 64;     // groups that a thread looks into before 
 constexpr std::size_t STEPS = 256;    // by which estimates are told apart
 
 std::size_t visited(std::size_t n_groups, std::size_t n_centroids, std::size_t n_probe) {
-    const double n = static_cast<double>(n_groups);
-    const double wanted =
-        static_cast<double>(PER_PROBE * n_probe) / static_cast<double>(n_centroids);
-    return static_cast<std::size_t>(std::ceil(n * std::max<double>(SHARE, wanted)));
+    const double share = std::min(SHARE_OF_MANY, SHARE + SHARE_PER_PROBE * n_probe);
+    const double wanted = PER_PROBE * static_cast<double>(n_probe) / n_centroids;
+    return static_cast<std::size_t>(std::ceil(n_groups * std::max(share, wanted)));
 }
 
 // What the best centroid of each group may have as a product with each token: (size, stride).

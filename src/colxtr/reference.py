@@ -190,9 +190,10 @@ def probes_in_groups(
     """As `probes`, of the centroids in the groups that a token looks into; rarely others.
 
     Those are the groups with the highest estimates, the product with the centre (in integers from
-    -127 to 127) and 1.5 times what products with the group's centroids spread about that: 3 of 100
-    groups, and as many as hold 16 centroids for each probe, were all of a size. Estimates in steps
-    of a 255th of the token's length; those of equal steps go together.
+    -127 to 127) and 1.5 times what products with the group's centroids spread about that: 1 of 100
+    groups and a quarter more for each probe, but at most 3, and as many as hold 16 centroids for
+    each probe, were all of a size. Estimates in steps of a 255th of the token's length; those of
+    equal steps go together.
 
     Args:
         query: (n_query_tokens, dim), none of length 0.
@@ -207,7 +208,8 @@ def probes_in_groups(
         np.sqrt(np.square(centroids[group] - mean).sum(axis=1).mean())
         for group, mean in zip(groups, means, strict=True)
     ]
-    wanted = np.ceil(len(groups) * max(0.03, 16 * n_probe / len(centroids)))
+    share = max(min(0.03, 0.01 + 0.0025 * n_probe), 16 * n_probe / len(centroids))
+    wanted = np.ceil(len(groups) * share)
     found = []
     for token in query:
         length = np.linalg.norm(token)
