@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from bench import synthetic
 from bench.exact import exact_scores, top
+from bench.provenance import commit, describe_machine, today
 from colxtr import Index
 
 QUALITIES = (0.0, 0.25, 0.5, 0.75)
@@ -101,6 +102,9 @@ def measure(folder: Path, n_exact: int) -> dict[str, object]:
     index = Index.open(folder / "index")
     info = index.info()
     result: dict[str, object] = {
+        "date": today(),
+        "machine": describe_machine(),
+        "commit": commit(),
         "tokens": info.n_tokens,
         "centroids": info.n_centroids,
         "bytes_per_token": round(info.bytes_per_token, 2),

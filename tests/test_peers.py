@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import colxtr
+from bench import provenance
 from bench.peers import compare, complete, corpora, report
 from bench.peers.engines import VARIANTS, Variant
 from bench.peers.layout import Corpus
@@ -166,31 +167,10 @@ def test_an_engine_builds_and_searches(tmp_path: Path) -> None:
     assert default["open_seconds"] > 0
     assert exact["recall@10"] > 0.9
     assert "method" in wrong["error"]
-    page = report.render(results)
-    assert "60 documents, 300 tokens of 16 dimensions; 2 queries of 3.0 tokens" in page
-    assert "| ours | method exact |" in page
-    assert "- ours: " in page
-
-
-def test_comparisons_of_several_corpora_share_a_page() -> None:
-    def run(corpus: str, engine: str, cores: int = 2) -> report.Results:
-        return {
-            "machine": {"cores": cores},
-            "date": "2026-01-01",
-            "command": f"compare {corpus}",
-            "versions": {engine: "1"},
-            "corpora": {corpus: {"tokens": 1}},
-            "builds": [{"corpus": corpus, "engine": engine}],
-            "searches": [],
-        }
-
-    both = report.joined([run("small", "ours"), run("large", "peer")])
-    assert list(both["corpora"]) == ["small", "large"]
-    assert list(both["versions"]) == ["ours", "peer"]
-    assert [build["corpus"] for build in both["builds"]] == ["small", "large"]
-    assert both["command"].split("\n    ") == ["compare small", "compare large"]
-    with pytest.raises(SystemExit, match="different machines"):
-        report.joined([run("small", "ours"), run("large", "peer", cores=64)])
+    section = report.corpus_sections(results)["tiny"]
+    assert "60 documents, 300 tokens of 16 dimensions; 2 queries of 3.0 tokens" in section
+    assert "| ours | method exact |" in section
+    assert "- ours: " in section
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for the interpreter")
@@ -279,10 +259,11 @@ def test_rounds_become_medians() -> None:
     ]
 
 
-def test_page() -> None:
-    page = report.render(RESULTS)
+def test_section_of_a_corpus() -> None:
+    (section,) = report.corpus_sections(RESULTS).values()
     for line in (
         "2026-11-23. A processor, 2 cores (avx2), 24.0 GB, Linux, Python 3.11.1.",
+        "    python -m bench.peers.compare --data D\n",
         "| Peer | 62.5 | 10 | 8 | 100 | 500 | 20 | 30 |",
         "\n\nPeer: on one thread.\n\n",
         "| engine | ms at 0.850 | ms at 0.900 | ms at 0.940 | ms at 0.950 | CPU ms at 0.850 |",
@@ -292,22 +273,42 @@ def test_page() -> None:
         "![Recall and latency on c, 1 thread](benchmarks-c-1.png)",
         "- Peer: it broke",
     ):
-        assert line in page
+        assert line in section
 
 
-def test_page_of_sizes() -> None:
+def test_section_of_sizes() -> None:
     built = {"build_s": 5.0, "build_cpu_s": 6.0, "build_peak_mb": 70.0, "bytes_per_token": 39.0}
     found = {"p50_ms_0.2": 2.0, "recall_0.2": 0.9, "true_recall_0.2": 0.8}
     found |= {"p50_ms_0.5": 4.0, "recall_0.5": 0.99, "true_recall_0.5": 0.94}
-    sizes = [{"tokens": tokens} | built | found for tokens in (1000, 100_000_000)]
-    page = report.render(RESULTS | {"scaling": sizes})
+    made = {"date": "2026-11-23", "commit": "abc", "machine": RESULTS["machine"]}
+    sizes = [{"tokens": tokens} | made | built | found for tokens in (1000, 100_000_000)]
+    section = report.growth_section(sizes)
     for line in (
-        "median processor time of a query.",
+        "Measured: 2026-11-23, abc, A processor, 2 cores (avx2), 24.0 GB, Linux, Python 3.11.1.\n",
         "| 1,000 | 5 | 6 | 70 | 39.0 | 0.5 | 4.0 | 0.990 | 0.940 |",
         "| 100,000,000 | 5 | 6 | 70 | 39.0 | 0.2 | 2.0 | 0.900 | 0.800 |",
     ):
-        assert line in page
-    assert "## Growth" not in report.render(RESULTS)
+        assert line in section
+
+
+def test_sections_of_the_page_are_replaced_one_by_one() -> None:
+    (section,) = report.corpus_sections(RESULTS).values()
+    old = {"a": "of a\n", report.GROWTH: "of growth\n", "c": "of c\n\n### More\n"}
+    page = report.page_of(old)
+    assert page.count("## Run it again\n") == 1
+    assert report.sections_of(page) == old
+    new = report.page_of(report.sections_of(page) | {"c": section, "b": "of b\n"})
+    assert new.index("## a\n\nof a\n\n## c\n\n") < new.index("## b\n\nof b\n\n## Growth\n\nof g")
+    assert report.sections_of(new)["c"] == section
+    assert report.page_of(report.sections_of(new)) == new
+
+
+def test_the_page_that_is_kept_has_sections_with_their_commands() -> None:
+    sections = report.sections_of((provenance.ROOT / "docs" / "benchmarks.md").read_text("utf-8"))
+    assert {"scifact", "joined", "whole", "synthetic", "synthetic100", report.GROWTH} <= {*sections}
+    for name in {*sections} - {report.GROWTH}:
+        assert "\n    python -m bench.peers.compare " in sections[name]
+        assert "| TACHIOM |" in sections[name]
 
 
 def test_picture(tmp_path: Path) -> None:

@@ -33,8 +33,8 @@ import numpy as np
 from bench.peers.engines import VARIANTS, Settings, Variant
 from bench.peers.layout import Corpus
 from bench.peers.measures import mean_recall
-from bench.peers.processes import ROOT, EngineFailedError, EngineProcess
-from colxtr.cpus import available_cpus
+from bench.peers.processes import EngineFailedError, EngineProcess
+from bench.provenance import commit, describe_machine, today
 
 Results = dict[str, Any]
 
@@ -82,7 +82,7 @@ class Comparison:
     def __init__(self, data: Path, environments: Path, output: Path) -> None:
         self._data, self._environments, self._output = data, environments, output
         self.results: Results = {
-            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            "date": today(),
             "command": "python -m bench.peers.compare " + _without_places(sys.argv[1:]),
             "machine": describe_machine(),
             "versions": {},
@@ -220,27 +220,6 @@ def _without_places(arguments: Sequence[str]) -> str:
     return shlex.join(places.get(b, a) for b, a in zip(before, arguments, strict=False))
 
 
-def describe_machine() -> Results:
-    """Processor, its instruction sets as far as engines ask for them, cores, memory, system."""
-    try:
-        text = Path("/proc/cpuinfo").read_text("utf-8")
-        memory = Path("/proc/meminfo").read_text("utf-8")
-    except OSError:  # not Linux
-        text, memory = "", ""
-    model = re.search(r"^model name\s*: (.*)$", text, re.M)
-    flags = re.search(r"^(?:flags|Features)\s*: (.*)$", text, re.M)
-    kilobytes = re.search(r"^MemTotal:\s+(\d+)", memory, re.M)
-    known = "avx2 fma f16c avx512f avx512bw avx512_vnni avx512_bf16 avx512_fp16 amx_int8 asimddp"
-    return {
-        "cpu": model[1] if model else "unknown",
-        "cores": available_cpus(),
-        "instruction_sets": [s for s in known.split() if flags and s in flags[1].split()],
-        "memory_gb": round(int(kilobytes[1]) / 1e6, 1) if kilobytes else 0,
-        "system": f"{os.uname().sysname} {os.uname().machine}",
-        "python": sys.version.split()[0],
-    }
-
-
 def version(variant: Variant, environments: Path) -> str:
     """The version of the package in its environment; for colxtr with the checkout's commit."""
     package = {"xtr_warp": "xtr-warp-rs"}.get(variant.driver, variant.driver.replace("_", "-"))
@@ -249,14 +228,7 @@ def version(variant: Variant, environments: Path) -> str:
     if not python.is_file():
         raise SystemExit(f"no {python}; run: python -m bench.peers.setup --into {environments}")
     found = subprocess.run([python, "-c", program], check=True, capture_output=True, text=True)
-    return found.stdout.strip() + (_commit() if variant.driver == "colxtr" else "")
-
-
-def _commit() -> str:
-    """The commit of this checkout, with a plus where files differ from it; nothing without git."""
-    command = ["git", "describe", "--always", "--exclude=*", "--dirty=+"]
-    found = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
-    return f" ({found.stdout.strip()})" if found.returncode == 0 else ""
+    return found.stdout.strip() + (f" ({commit()})" if variant.driver == "colxtr" else "")
 
 
 def _say(text: str) -> None:

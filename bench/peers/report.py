@@ -2,31 +2,36 @@
 
     python -m bench.peers.report results.json [more.json] [--scaling scaling.jsonl] [--into docs]
 
-All figures come from the results, of one machine; the words round them are `HEAD` and `RERUN`.
-Knows nothing of engines but which are ours.
+A corpus is a section of the page, with when, on what and by which command it was measured. Results
+replace the sections of their corpora; what the page says of others stays. The words round the
+sections are `HEAD` and `RERUN`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+from bench.peers.engines import VARIANTS
 from bench.peers.layout import TOP
 from bench.peers.measures import Point, latency_at, pareto_front
+from bench.provenance import machine_text
 
 Results = dict[str, Any]
 
 TARGETS = 0.85, 0.90, 0.94  # recall@10, as far as a peer reaches it
+GROWTH, AGAIN = "Growth", "Run it again"  # sections of no corpus
 OURS = "colxtr"  # how the names of our own variants begin
 
 HEAD = """\
 # Benchmarks
 
-colxtr and its peers on the same token embeddings, in one run, in turn, on one machine. Recall is
+colxtr and its peers on the same token embeddings; each section in one run, in turn. Recall is
 the share of the best 10 (or 100) documents by exact MaxSim over the float16 embeddings that an
 engine returns; searches ask for 100 documents unless they name `k`; encoding the query is not part
 of it. Latency is the median over the rounds of each round's p50 and p95. CPU is the mean processor
@@ -36,8 +41,8 @@ which torch does some 50 times slower where the processor has no instructions fo
 (`avx512_fp16`, `amx`).
 """
 
-RERUN = """\
-## Run it again
+RERUN = f"""\
+## {AGAIN}
 
 ```sh
 make bench-peers COLXTR_DATA=FOLDER_OF_COLLECTIONS
@@ -48,9 +53,12 @@ encodes SciFact, 15 English collections and a Japanese one joined to 152,000 pas
 tokens, and 12 English ones whole, makes 8 and 100 million synthetic tokens, builds all indexes,
 searches, and writes this page; all but SciFact with TACHIOM alone, the fastest of the others. 100
 million tokens take three hours of it, and 45 GB of disk. Every step goes on where it was
-interrupted. `python -m bench.synthetic FOLDER --tokens
-NUMBER` and `python -m bench.peers.complete FOLDER` make a corpus of any number of tokens, and
-`python -m bench.likeness FOLDER ...` says how like those of text they are.
+interrupted. `python -m bench.peers.report` with the results of some corpora replaces their sections
+and leaves the others as they are.
+
+`python -m bench.synthetic FOLDER --tokens NUMBER` and `python -m bench.peers.complete FOLDER` make
+a corpus of any number of tokens; `python -m bench.likeness FOLDER ...` says how like those of text
+they are.
 """
 
 # Okabe and Ito's colours, told apart by all kinds of eyes; and a mark and a line for each, so that
@@ -92,28 +100,29 @@ def main() -> None:
     parser.add_argument("--scaling", type=Path, help="lines of `bench.scaling --truth`")
     parser.add_argument("--into", type=Path, default=Path("docs"), help="folder of the page")
     arguments = parser.parse_args()
-    results = joined([json.loads(path.read_text("utf-8")) for path in arguments.results])
+    page = arguments.into / "benchmarks.md"
+    sections = sections_of(page.read_text("utf-8")) if page.is_file() else {}
+    for path in arguments.results:
+        results: Results = json.loads(path.read_text("utf-8"))
+        sections |= corpus_sections(results)
+        draw_all(results, arguments.into)
     if arguments.scaling:
         lines = arguments.scaling.read_text("utf-8").splitlines()
-        results["scaling"] = [json.loads(line) for line in lines]
-    (arguments.into / "benchmarks.md").write_text(render(results), encoding="utf-8")
-    for (corpus, threads), rows in by_curve(sorted_rows(results)).items():
-        styles = dict(zip(results["versions"], STYLES, strict=False))
-        about = results["corpora"][corpus]
-        draw(rows, styles, about["tokens"], arguments.into / picture(corpus, threads))
+        sections[GROWTH] = growth_section([json.loads(line) for line in lines])
+    page.write_text(page_of(sections), encoding="utf-8")
 
 
-def joined(runs: Sequence[Results]) -> Results:
-    """What several comparisons on one machine found, each of corpora of its own."""
-    whole: Results = {"machine": runs[0]["machine"], "date": runs[-1]["date"]}
-    if any(run["machine"] != whole["machine"] for run in runs):
-        raise SystemExit("the results are of different machines; write a page for each")
-    whole["command"] = "\n    ".join(run["command"] for run in runs)
-    for part in "versions", "corpora":
-        whole[part] = {name: value for run in runs for name, value in run[part].items()}
-    for part in "builds", "searches":
-        whole[part] = [record for run in runs for record in run[part]]
-    return whole
+def sections_of(page: str) -> dict[str, str]:
+    """Name and text of each section that was measured."""
+    _, *parts = re.split(r"^## (.*)\n\n", page, flags=re.M)
+    sections = dict(zip(parts[::2], parts[1::2], strict=True))
+    return {name: text.rstrip("\n") + "\n" for name, text in sections.items() if name != AGAIN}
+
+
+def page_of(sections: dict[str, str]) -> str:
+    """The page; growth comes after the corpora."""
+    names = sorted(sections, key=lambda name: name == GROWTH)
+    return "\n".join([HEAD, *(f"## {name}\n\n{sections[name]}" for name in names), RERUN])
 
 
 def picture(corpus: str, threads: int) -> str:
@@ -165,20 +174,18 @@ def by_engine(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return engines
 
 
-def render(results: Results) -> str:
-    """The page."""
-    parts = [HEAD, _machine(results)]
+def corpus_sections(results: Results) -> dict[str, str]:
+    """Name and text of each corpus of a comparison."""
     curves = by_curve(sorted_rows(results))
+    sections = {}
     for corpus, about in results["corpora"].items():
-        parts.append(_corpus(corpus, about))
-        parts.append(_builds(corpus, about, results["builds"], curves))
+        parts = [_about(about), _made(results), _builds(corpus, about, results["builds"], curves)]
         for (name, threads), rows in curves.items():
             if name == corpus:
                 parts += [_equal_recall(rows, threads), _settings(rows, corpus, threads)]
         parts.append(_failures(corpus, results))
-    if sizes := results.get("scaling"):
-        parts.append(_growth(sizes))
-    return "\n".join(part for part in [*parts, RERUN] if part)
+        sections[corpus] = "\n".join(part for part in parts if part)
+    return sections
 
 
 def sorted_rows(results: Results) -> list[Row]:
@@ -190,22 +197,18 @@ def sorted_rows(results: Results) -> list[Row]:
     )
 
 
-def _machine(results: Results) -> str:
-    machine = results["machine"]
-    versions = "; ".join(f"{name}: {number}" for name, number in results["versions"].items())
+def _about(about: Results) -> str:
     return (
-        f"{results['date']}. {machine['cpu']}, {machine['cores']} cores "
-        f"({', '.join(machine['instruction_sets'])}), {machine['memory_gb']} GB, "
-        f"{machine['system']}, Python {machine['python']}. {versions}. Made by\n\n"
-        f"    {results['command']}\n"
+        f"{about['documents']:,} documents, {about['tokens']:,} tokens of {about['dim']} "
+        f"dimensions; {about['queries']} queries of {about['tokens_per_query']:.1f} tokens.\n"
     )
 
 
-def _corpus(corpus: str, about: Results) -> str:
+def _made(results: Results) -> str:
+    versions = "; ".join(f"{name}: {number}" for name, number in results["versions"].items())
     return (
-        f"## {corpus}\n\n{about['documents']:,} documents, {about['tokens']:,} tokens of "
-        f"{about['dim']} dimensions; {about['queries']} queries of "
-        f"{about['tokens_per_query']:.1f} tokens.\n"
+        f"{results['date']}. {machine_text(results['machine'])}. {versions}. Made by\n\n"
+        f"    {results['command']}\n"
     )
 
 
@@ -289,7 +292,7 @@ def _failures(corpus: str, results: Results) -> str:
     return "Not measured:\n\n" + "".join(sorted(said)) if said else ""
 
 
-def _growth(sizes: Sequence[Results]) -> str:
+def growth_section(sizes: Sequence[Results]) -> str:
     """Our own figures at several sizes, of `bench.scaling`."""
     mark = "p50_ms_"
     lines = [
@@ -309,10 +312,11 @@ def _growth(sizes: Sequence[Results]) -> str:
     ]
     heads = "tokens, build s, build CPU s, build MB (mapped files too), bytes per token, quality"
     heads += ", ms, of exhaustive search's best 10, recall@10"
+    made = [f"{size['date']}, {size['commit']}, {machine_text(size['machine'])}" for size in sizes]
     return (
-        "## Growth\n\ncolxtr alone, 2 bits, one thread, on synthetic tokens that are made while "
-        "the index is built (`python -m bench.scaling`); median processor time of a query.\n\n"
-        + table(heads.split(", "), lines)
+        "colxtr alone, 2 bits, one thread, on synthetic tokens that are made while the index is "
+        "built (`python -m bench.scaling`); median processor time of a query. Measured: "
+        f"{'; '.join(dict.fromkeys(made))}.\n\n{table(heads.split(', '), lines)}"
     )
 
 
@@ -332,6 +336,13 @@ def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     """A Markdown table; the first column is text, the others are numbers if they look so."""
     rows = ["| " + " | ".join(cells) + " |" for cells in [heads, ["---"] * len(heads), *lines]]
     return "\n".join(rows) + "\n"
+
+
+def draw_all(results: Results, folder: Path) -> None:
+    """Write the pictures of a comparison."""
+    styles = dict(zip((variant.name for variant in VARIANTS), STYLES, strict=False))
+    for (corpus, threads), rows in by_curve(sorted_rows(results)).items():
+        draw(rows, styles, results["corpora"][corpus]["tokens"], folder / picture(corpus, threads))
 
 
 def draw(rows: Sequence[Row], styles: dict[str, Style], n_tokens: int, path: Path) -> None:
