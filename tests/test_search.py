@@ -334,9 +334,10 @@ def test_segments_do_not_matter(tmp_path: Path) -> None:
     [
         ({}, 10, 8, 85),
         ({}, 1, 8, 40),
-        ({}, 100, 8, 535),
+        ({"quality": 1, "rerank": 0}, 100, 43, 0),
+        ({}, 100, 20, 535),
         ({"quality": 0}, 10, 3, 21),
-        ({"quality": 0}, 100, 3, 134),
+        ({"quality": 0}, 100, 8, 134),
         ({"quality": 1}, 10, 21, 340),
         ({"quality": 1, "n_probe": 5, "rerank": 7}, 10, 5, 10),
         ({"rerank": 0}, 10, 16, 0),
@@ -348,23 +349,24 @@ def test_quality_chooses_what_is_not_given(
 ) -> None:
     settings = SearchSettings(**options)
     for n_tokens, n_documents in ((200_000, 1_000), (1_000_000, 20_000)):
-        chosen = settings.n_probe_chosen(n_tokens), settings.rerank_chosen(k, n_documents)
+        chosen = settings.n_probe_chosen(k, n_tokens), settings.rerank_chosen(k, n_documents)
         assert chosen == (n_probe, rerank)
 
 
 def test_larger_collections_get_more() -> None:
-    assert SearchSettings().n_probe_chosen(3 * 10**6) == 11
-    assert SearchSettings().n_probe_chosen(8 * 10**6) == 14
-    assert SearchSettings().n_probe_chosen(10**8) == 14  # more would find little more
-    assert SearchSettings(rerank=0).n_probe_chosen(10**8) == 74
-    assert SearchSettings(rerank=0).n_probe_chosen(8 * 10**6) == 32
-    assert SearchSettings(method="colbertv2").n_probe_chosen(8 * 10**6) == 16
+    assert SearchSettings().n_probe_chosen(10, 3 * 10**6) == 11
+    assert SearchSettings().n_probe_chosen(10, 8 * 10**6) == 14
+    assert SearchSettings().n_probe_chosen(10, 10**8) == 14  # more would find little more
+    assert SearchSettings().n_probe_chosen(1000, 10**8) == 88
+    assert SearchSettings(rerank=0).n_probe_chosen(10, 10**8) == 74
+    assert SearchSettings(rerank=0).n_probe_chosen(10, 8 * 10**6) == 32
+    assert SearchSettings(method="colbertv2").n_probe_chosen(10, 8 * 10**6) == 16
     assert SearchSettings().rerank_chosen(10, 150_000) == 336
     assert SearchSettings().rerank_chosen(10, 8 * 150_000) == 672
     assert SearchSettings().shortlist_chosen(10, 150_000) == (8 * 336, 14, 4)
     assert SearchSettings(quality=1).shortlist_chosen(100, 10_000) == (8 * 2140, 342, 5.5)
     assert SearchSettings(rerank=40).shortlist_chosen(10, 10**6) == (320, 10, 4)
-    assert SearchSettings(n_probe=4, rerank=20).n_probe_chosen(10**9) == 4
+    assert SearchSettings(n_probe=4, rerank=20).n_probe_chosen(10, 10**9) == 4
     assert SearchSettings(n_probe=4, rerank=20).rerank_chosen(10, 10**9) == 20
 
 

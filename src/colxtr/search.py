@@ -30,6 +30,7 @@ EXHAUSTIVE_BELOW = 100_000  # tokens: less saves nothing that is worth a lost do
 
 BASE_TOKENS = 1_000_000  # the defaults are those of such a collection; larger ones need more
 MANY_TOKENS = 8_000_000  # beyond so many, further probes find little more where "colxtr" glances
+FEW_WANTED = 10  # documents; the last of more are found by less of their tokens
 FEW_DOCUMENTS = 24_000  # that are told apart as well as fewer are
 MANY_DOCUMENTS = 150_000  # up to so many was measured how many more must be looked at
 FIRST_RERANKED = 40  # documents, before it is asked whether to go on
@@ -82,8 +83,10 @@ class SearchSettings:
             million and more (with their third root, and no end, for other methods than "colxtr",
             with a `k_prime`, or without re-ranking); where no MaxSim makes up for what was not
             seen, twice ("colxtr" with `rerank` 0) or four times as many ("xtr", whose tokens see
-            their own lists only). All of them in collections below 100,000 tokens, and for "xtr"
-            and "colbert" with n_bits=16. "exact" has no use for it.
+            their own lists only). "colxtr" with re-ranking looks into more for more documents than
+            10, the last of which are found by less: 1.6 times as many for k=30, 2.5 for k=100, 6.3
+            for k=1000. All of them in collections below 100,000 tokens, and for "xtr" and "colbert"
+            with n_bits=16. "exact" has no use for it.
         k_prime: Tokens that each query token keeps, of those it sees; the lowest of them is what
             is imputed. Default: all, where "colxtr" re-ranks (nothing seen is thrown away then;
             where a document shows a query token nothing better, 0.8 of the product with the last
@@ -116,10 +119,12 @@ class SearchSettings:
             if value is not None and value < least:
                 raise InputError(f"{name} is {value}; at least {least} is possible")
 
-    def n_probe_chosen(self, n_tokens: int) -> int:
-        """`n_probe`, or what `quality` makes of it in a collection of so many tokens."""
+    def n_probe_chosen(self, k: int, n_tokens: int) -> int:
+        """`n_probe`, or what `quality`, `k` and a collection of so many tokens make of it."""
         counted, power = (min(n_tokens, MANY_TOKENS), 0.27) if self.glances else (n_tokens, 1 / 3)
         growth = float(max(1.0, counted / BASE_TOKENS) ** power)
+        if self.glances:
+            growth *= max(1.0, k / FEW_WANTED) ** 0.4
         least = 32 if self.method == "xtr" else 16 if self.ends_imputed else 8
         return self.n_probe or round(least * (8 / 3) ** (2 * self.quality - 1) * growth)
 
@@ -235,7 +240,12 @@ class Search:
     """One query in one collection, and what each of its tokens finds."""
 
     def __init__(
-        self, collection: Collection, embeddings: Floats, settings: SearchSettings, threads: int = 1
+        self,
+        collection: Collection,
+        embeddings: Floats,
+        settings: SearchSettings,
+        k: int = 10,
+        threads: int = 1,
     ) -> None:
         """Prepare.
 
@@ -243,9 +253,11 @@ class Search:
             collection: With at least one token.
             embeddings: (n_query_tokens, dim), n_query_tokens >= 1, checked.
             settings: Method and parameters.
+            k: How many documents are wanted, at least 1.
             threads: For this query; the results do not depend on it.
         """
         self.collection, self.settings = collection, settings
+        self._k = min(k, collection.n_counting)
         n_probe = self._n_probe()
         self.all_lists = n_probe == collection.codec.n_centroids
         self._n_query_tokens = len(embeddings)
@@ -267,7 +279,7 @@ class Search:
         if exhaustive and settings.n_probe is None:
             return codec.n_centroids
         collection = self.collection
-        n_probe = settings.n_probe_chosen(collection.n_tokens)
+        n_probe = settings.n_probe_chosen(self._k, collection.n_tokens)
         if settings.n_probe is None:
             # An index of the documents that a filter lets through would have fewer centroids.
             n_probe = ceil(n_probe * sqrt(collection.n_live / collection.n_tokens))
@@ -350,9 +362,9 @@ class Search:
             )
         return Ranking(*found)
 
-    def rank(self, k: int) -> Ranking:
-        """The k best documents, k >= 1; fewer if the method finds fewer."""
-        return _METHODS[self.settings.method](self, min(k, self.collection.n_counting))
+    def rank(self) -> Ranking:
+        """The k best documents; fewer if the method finds fewer."""
+        return _METHODS[self.settings.method](self, self._k)
 
 
 def _best(ordinals: NDArray[np.uint64], scores: Floats, k: int) -> Ranking:

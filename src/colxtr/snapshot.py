@@ -70,7 +70,7 @@ class Snapshot:
         collection = self._only(filter)
         if collection is None or not collection.n_tokens or not len(checked):
             return []
-        ranking = Search(collection, checked, settings, threads).rank(k)
+        ranking = Search(collection, checked, settings, k, threads).rank()
         return self._hits(ranking, load_text=load_text)
 
     def explain(
