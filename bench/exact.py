@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from colxtr.progress import progress_bar
 
-BLOCK = 16_384  # tokens read at once
-MULTIPLIED = 1024  # and with all query tokens: products that stay in the cache
+BLOCK = 1024  # tokens compared with all query tokens at once: products that stay in the cache
 
 Pairs = Iterable[tuple[NDArray[np.floating], NDArray[np.integer]]]
 
@@ -24,7 +23,7 @@ def exact_scores(
 ) -> NDArray[np.float32]:
     """(n_queries, n_documents): the sum over query tokens of the best similarity, in float32.
 
-    Memory: `MULTIPLIED` tokens (or one document) times all query tokens, and the result.
+    Memory: `BLOCK` tokens (or one document) times all query tokens, and the result.
 
     Args:
         queries: One (n_query_tokens, dim) each.
@@ -59,7 +58,7 @@ def top(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArray
     return ids, np.take_along_axis(scores, ids, axis=1)
 
 
-def blocks(starts: NDArray[np.int64], size: int = MULTIPLIED) -> Iterator[tuple[int, int]]:
+def blocks(starts: NDArray[np.int64], size: int = BLOCK) -> Iterator[tuple[int, int]]:
     """Cut documents into ranges of at most `size` tokens, or one document where it is longer."""
     first = 0
     while first < len(starts) - 1:

@@ -196,6 +196,18 @@ def test_names_and_defaults_of_the_variants() -> None:
         assert Path(compare.__file__).with_name(f"run_{variant.driver}.py").is_file()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for the interpreter")
+def test_a_version_names_the_commit_where_there_is_git(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environments = make_environment(tmp_path / "venvs", "echo 0.1.0")
+    ours = Variant("ours", "colxtr", ({},), {})
+    monkeypatch.setattr(compare, "commit", lambda: "abc+")
+    assert compare.version(ours, environments) == "0.1.0 (abc+)"
+    monkeypatch.setattr(compare, "commit", lambda: "")
+    assert compare.version(ours, environments) == "0.1.0"
+
+
 def test_setting_up_knows_its_engines() -> None:
     command = [sys.executable, "-m", "bench.peers.setup", "--into", "x", "vespa"]
     root = Path(compare.__file__).parents[2]

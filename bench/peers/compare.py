@@ -228,7 +228,8 @@ def version(variant: Variant, environments: Path) -> str:
     if not python.is_file():
         raise SystemExit(f"no {python}; run: python -m bench.peers.setup --into {environments}")
     found = subprocess.run([python, "-c", program], check=True, capture_output=True, text=True)
-    return found.stdout.strip() + (f" ({commit()})" if variant.driver == "colxtr" else "")
+    ours = commit() if variant.driver == "colxtr" else ""
+    return found.stdout.strip() + (f" ({ours})" if ours else "")
 
 
 def _say(text: str) -> None:

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.exact import BLOCK
 from bench.peers.corpora import SEED, write_truth
 from bench.peers.layout import Corpus
 from colxtr.progress import progress_bar
 
 N_ITEMS = 4096
+BLOCK = 16_384  # tokens compared with all items at once
 
 
 def main() -> None:

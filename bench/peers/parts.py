@@ -33,12 +33,12 @@ from numpy.lib.format import open_memmap, write_array_header_1_0
 from numpy.typing import NDArray
 
 from bench import scaling, synthetic
-from bench.exact import BLOCK, exact_scores, top
+from bench.exact import exact_scores, top
 from bench.peers import tachiom_file
-from bench.peers.complete import N_ITEMS, choose_items, nearest
+from bench.peers.complete import BLOCK, N_ITEMS, choose_items, nearest
 from bench.peers.driver import cpu_seconds, size_on_disk
 from bench.peers.layout import TOP
-from bench.peers.processes import ROOT
+from bench.provenance import ROOT
 from colxtr.cpus import available_cpus, in_order
 from colxtr.progress import progress_bar
 

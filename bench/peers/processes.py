@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from bench.peers.engines import Variant
+from bench.provenance import ROOT
 
-ROOT = Path(__file__).parents[2]
 SAMPLE_EVERY = 0.05  # seconds between two looks at the memory
 _POOLS = ("OMP", "OPENBLAS", "MKL", "RAYON")
 

@@ -312,7 +312,10 @@ def growth_section(sizes: Sequence[Results]) -> str:
     ]
     heads = "tokens, build s, build CPU s, build MB (mapped files too), bytes per token, quality"
     heads += ", ms, of exhaustive search's best 10, recall@10"
-    made = [f"{size['date']}, {size['commit']}, {machine_text(size['machine'])}" for size in sizes]
+    made = [
+        ", ".join(filter(None, (size["date"], size["commit"], machine_text(size["machine"]))))
+        for size in sizes
+    ]
     return (
         "colxtr alone, 2 bits, one thread, on synthetic tokens that are made while the index is "
         "built (`python -m bench.scaling`); median processor time of a query. Measured: "

@@ -121,10 +121,11 @@ class SearchSettings:
 
     def n_probe_chosen(self, k: int, n_tokens: int) -> int:
         """`n_probe`, or what `quality`, `k` and a collection of so many tokens make of it."""
-        counted, power = (min(n_tokens, MANY_TOKENS), 0.27) if self.glances else (n_tokens, 1 / 3)
-        growth = float(max(1.0, counted / BASE_TOKENS) ** power)
         if self.glances:
+            growth = max(1.0, min(n_tokens, MANY_TOKENS) / BASE_TOKENS) ** 0.27
             growth *= max(1.0, k / FEW_WANTED) ** 0.4
+        else:
+            growth = max(1.0, n_tokens / BASE_TOKENS) ** (1 / 3)
         least = 32 if self.method == "xtr" else 16 if self.ends_imputed else 8
         return self.n_probe or round(least * (8 / 3) ** (2 * self.quality - 1) * growth)
 
